@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/flow"
+)
+
+// Origin tells where an object came from: a place in a file, or a version on a server.
+type Origin struct {
+	File            string // empty for a live object
+	Line            int    // of the object's first line, counted from 1
+	ResourceVersion string // of a live object
+	// Lines gives the line of paths inside the object ("spec.ingress[0].from[1]"); policies only.
+	Lines map[string]int
+}
+
+// At gives the place of a path inside the object, or of the nearest enclosing path that is known.
+func (o Origin) At(path string) Origin {
+	for p := path; p != ""; p = parentPath(p) {
+		if line, ok := o.Lines[p]; ok {
+			return Origin{File: o.File, Line: line, ResourceVersion: o.ResourceVersion}
+		}
+	}
+	return Origin{File: o.File, Line: o.Line, ResourceVersion: o.ResourceVersion}
+}
+
+// String gives "file:line", "resource version N", or "" if nothing is known.
+func (o Origin) String() string {
+	switch {
+	case o.File != "" && o.Line > 0:
+		return o.File + ":" + strconv.Itoa(o.Line)
+	case o.File != "":
+		return o.File
+	case o.ResourceVersion != "":
+		return "resource version " + o.ResourceVersion
+	}
+	return ""
+}
+
+func parentPath(p string) string {
+	return p[:max(strings.LastIndexAny(p, ".["), 0)]
+}
+
+// PolicyRef names a policy. It is comparable.
+type PolicyRef struct {
+	Kind      string // NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy
+	Namespace string // empty for cluster-wide kinds
+	Name      string
+}
+
+// String gives "ns/name" for a NetworkPolicy and "Kind name" for cluster-wide ones.
+func (r PolicyRef) String() string {
+	if r.Namespace != "" {
+		return r.Namespace + "/" + r.Name
+	}
+	return r.Kind + " " + r.Name
+}
+
+// RuleID names the part of a policy that decided. It is comparable; the zero value names none.
+// Rule, Peer and Port are indices in written order; Peer or Port is -1 where the rule has no such
+// list (it then matches every peer or port).
+type RuleID struct {
+	Policy           PolicyRef
+	Direction        flow.Direction
+	Rule, Peer, Port int
+}
+
+// Path gives the place inside the object, such as "spec.ingress[1].from[0]".
+func (r RuleID) Path() string {
+	peers := "from"
+	if r.Direction == flow.Egress {
+		peers = "to"
+	}
+	path := fmt.Sprintf("spec.%s[%d]", r.Direction, r.Rule)
+	if r.Peer >= 0 {
+		path += fmt.Sprintf(".%s[%d]", peers, r.Peer)
+	}
+	return path
+}
+
+// PortPath gives the place of the port entry, or "" where the rule names no ports.
+func (r RuleID) PortPath() string {
+	if r.Port < 0 {
+		return ""
+	}
+	list := "ports"
+	if r.Policy.Kind == "ClusterNetworkPolicy" {
+		list = "protocols"
+	}
+	return fmt.Sprintf("spec.%s[%d].%s[%d]", r.Direction, r.Rule, list, r.Port)
+}
