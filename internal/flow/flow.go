@@ -65,6 +65,9 @@ type Flow struct {
 	Family   Family // of the packet; the addresses of both ends, where set, are of this family
 	Proto    netset.Proto
 	Port     uint16 // destination port, 1 to 65535; 0 for netset.Other
+	// ViaService: the flow was addressed to a Service, so the exemption of a pod's own address does
+	// not hold even if the backend is the sender (S21, S46).
+	ViaService bool
 }
 
 // Verdict is the answer to one flow (S60).
