@@ -1,0 +1,179 @@
+package policy
+
+import (
+	"cmp"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sallyport.dev/sallyport/internal/cluster"
+)
+
+// classes groups the pods. Classes are numbered in the order of their first pod, which the
+// Snapshot's order makes independent of the input's.
+func (c *compiler) classes() {
+	m := c.m
+	m.class = make([]int32, len(m.snap.Pods))
+	c.index = map[string]*labelIndex{}
+	seen := map[string]int{}
+	var key []byte
+	for i := range m.snap.Pods {
+		p := &m.snap.Pods[i]
+		if p.HostNetwork {
+			m.class[i] = -1
+			continue
+		}
+		ports := namedPorts(p.Ports)
+		key = appendClassKey(key[:0], p, ports)
+		id, ok := seen[string(key)]
+		if !ok {
+			id = len(m.classes)
+			seen[string(key)] = id
+			m.classes = append(m.classes, Class{Namespace: p.Namespace, Labels: p.Labels, Ports: ports})
+			c.addToIndex(id, p)
+		}
+		m.class[i] = int32(id)
+		m.classes[id].Members = append(m.classes[id].Members, i)
+	}
+}
+
+// namedPorts keeps what rules can refer to, sorted, so that the written order makes no classes.
+func namedPorts(ports []cluster.ContainerPort) []cluster.ContainerPort {
+	var out []cluster.ContainerPort
+	for _, p := range ports {
+		if p.Name != "" {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b cluster.ContainerPort) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
+	})
+	return slices.Compact(out)
+}
+
+func appendClassKey(key []byte, p *cluster.Pod, ports []cluster.ContainerPort) []byte {
+	var room [16]string
+	keys := room[:0]
+	for k := range p.Labels {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	key = appendText(key, p.Namespace)
+	key = binary.AppendUvarint(key, uint64(len(keys)))
+	for _, k := range keys {
+		key = appendText(appendText(key, k), p.Labels[k])
+	}
+	for _, port := range ports {
+		key = append(appendText(key, port.Name), byte(port.Proto))
+		key = binary.BigEndian.AppendUint16(key, port.Port)
+	}
+	return key
+}
+
+// appendText writes a text with its length before it, so that no hostile label can make two
+// different pods look alike.
+func appendText(key []byte, s string) []byte {
+	return append(binary.AppendUvarint(key, uint64(len(s))), s...)
+}
+
+// labelIndex finds the classes of one namespace by label.
+type labelIndex struct {
+	all     []int
+	byKey   map[string][]int
+	byValue map[[2]string][]int
+}
+
+func (c *compiler) addToIndex(id int, p *cluster.Pod) {
+	ix := c.index[p.Namespace]
+	if ix == nil {
+		ix = &labelIndex{byKey: map[string][]int{}, byValue: map[[2]string][]int{}}
+		c.index[p.Namespace] = ix
+	}
+	ix.all = append(ix.all, id)
+	for k, v := range p.Labels {
+		ix.byKey[k] = append(ix.byKey[k], id)
+		ix.byValue[[2]string{k, v}] = append(ix.byValue[[2]string{k, v}], id)
+	}
+}
+
+// candidates gives the shortest list of classes that holds every match of the selector.
+func (ix *labelIndex) candidates(s Selector) []int {
+	best := ix.all
+	for _, r := range s {
+		list := best
+		switch {
+		case r.Operator == metav1.LabelSelectorOpIn && len(r.Values) == 1:
+			list = ix.byValue[[2]string{r.Key, r.Values[0]}]
+		case r.Operator == metav1.LabelSelectorOpIn || r.Operator == metav1.LabelSelectorOpExists:
+			list = ix.byKey[r.Key]
+		}
+		if len(list) < len(best) {
+			best = list
+		}
+	}
+	return best
+}
+
+type nsMatch struct {
+	name string
+	got  Match
+}
+
+// namespaces gives the namespaces that have classes and that a selector matches at least perhaps.
+func (c *compiler) namespaces(s Selector) []nsMatch {
+	key := s.key()
+	if out, ok := c.matched[key]; ok {
+		return out
+	}
+	if c.matched == nil {
+		c.matched = map[string][]nsMatch{}
+	}
+	out := []nsMatch{}
+	for _, name := range slices.Sorted(maps.Keys(c.index)) {
+		if got := c.m.matchNamespace(s, name); got != No {
+			out = append(out, nsMatch{name, got})
+		}
+	}
+	c.matched[key] = out
+	return out
+}
+
+// forClasses calls f for each class that a pair of selectors matches at least perhaps, in
+// ascending order within a namespace. fixed, where set, stands for the namespace selector.
+func (c *compiler) forClasses(fixed string, namespaces, pods Selector, f func(class int, got Match)) {
+	in := []nsMatch{{fixed, Yes}}
+	if fixed == "" {
+		in = c.namespaces(namespaces)
+	}
+	for _, ns := range in {
+		ix := c.index[ns.name]
+		if ix == nil {
+			continue
+		}
+		for _, id := range ix.candidates(pods) {
+			if pods.Match(c.m.classes[id].Labels, true) == Yes {
+				f(id, ns.got)
+			}
+		}
+	}
+}
+
+// fillSets writes into each class which sets it is in. Sets come in ascending order, so that the
+// lists are sorted.
+func (c *compiler) fillSets() {
+	m := c.m
+	for set := range m.sets {
+		s := &m.sets[set]
+		c.forClasses(s.namespace, s.namespaces, s.pods, func(class int, got Match) {
+			cl := &m.classes[class]
+			if got == Yes {
+				cl.yes = append(cl.yes, int32(set))
+			} else {
+				cl.maybe = append(cl.maybe, int32(set))
+			}
+		})
+	}
+}
