@@ -25,9 +25,10 @@ type Direction struct {
 	// breaking ties; for a verdict of allowed or denied they are simply what decided.
 	Reason flow.Reason
 	Rule   cluster.RuleID // zero unless Reason is a rule
-	Action policy.Action  // of Rule
+	Origin cluster.Origin // of Rule
+	Action Action         // of Rule
 	// Isolating are the NetworkPolicies that select the pod, where the NetworkPolicy tier was reached.
-	Isolating []cluster.PolicyRef
+	Isolating []PolicyAt
 	// Steps are the rules that were compared, in order, up to the one that decided.
 	Steps []Step
 	// Tied are the matching rules of equal priority that disagree, where the verdict is ambiguous.
@@ -43,15 +44,22 @@ type Direction struct {
 	Foreign []int
 }
 
+// PolicyAt is a policy and where it is written.
+type PolicyAt struct {
+	Ref    cluster.PolicyRef
+	Origin cluster.Origin
+}
+
 // Step is one rule compared with the flow.
 type Step struct {
-	Tier   policy.Tier
+	Tier   Tier
 	Rule   cluster.RuleID // Peer and Port are those that match, or came closest
+	Origin cluster.Origin // of Rule
 	Name   string         // of the rule, where cluster policies give one
-	Action policy.Action
-	Match  policy.Match
+	Action Action
+	Match  Match
 	// Misses is what keeps the rule from matching, or what is unknown about it.
-	Misses []policy.Miss
+	Misses []Miss
 	// SubjectUnknown: it is not known whether the policy selects the pod at all.
 	SubjectUnknown bool
 	Poisoned       bool
@@ -67,8 +75,9 @@ type Gap struct {
 
 // Assumption is a block that an end without known address is taken to lie outside of.
 type Assumption struct {
-	Rule  cluster.RuleID
-	Block string
+	Rule   cluster.RuleID
+	Origin cluster.Origin
+	Block  string
 }
 
 // Decide decides a flow and says why.
@@ -149,10 +158,14 @@ func (w *walk) clusterTier(list []policy.Applied, reason flow.Reason) bool {
 		if matched[0].Action == policy.Pass {
 			return false
 		}
-		w.out.Reason, w.out.Rule, w.out.Action = reason, matched[0].Rule, matched[0].Action
+		w.decidedBy(reason, &matched[0])
 		return true
 	}
 	return false
+}
+
+func (w *walk) decidedBy(reason flow.Reason, s *Step) {
+	w.out.Reason, w.out.Rule, w.out.Origin, w.out.Action = reason, s.Rule, s.Origin, s.Action
 }
 
 func disagree(steps []Step) bool {
@@ -184,7 +197,7 @@ func (w *walk) firstMatch(p *policy.Applied) *Step {
 
 func (w *walk) networkPolicies(list []*policy.Policy) {
 	for _, p := range list {
-		w.out.Isolating = append(w.out.Isolating, p.Ref)
+		w.out.Isolating = append(w.out.Isolating, PolicyAt{p.Ref, p.Origin.At("")})
 	}
 	own := w.m.OwnNodeMatch(w.pod, w.q)
 	if own == policy.Yes {
@@ -199,7 +212,7 @@ func (w *walk) networkPolicies(list []*policy.Policy) {
 			s := w.step(p, &rules[i])
 			w.out.Steps = append(w.out.Steps, s)
 			if s.Match == policy.Yes {
-				w.out.Reason, w.out.Rule, w.out.Action = flow.PolicyRule, s.Rule, policy.Accept
+				w.decidedBy(flow.PolicyRule, &s)
 				return
 			}
 			if far := policy.Weigh(s.Misses); w.out.Nearest == nil || far < nearest {
@@ -219,6 +232,7 @@ func (w *walk) step(p *policy.Policy, r *policy.Rule) Step {
 		peer, port, s.Misses = w.m.Nearest(r, w.q)
 	}
 	s.Rule = p.RuleID(w.q.Direction, r.Index, peer, port)
+	s.Origin = p.RuleOrigin(s.Rule)
 	return s
 }
 
@@ -278,7 +292,8 @@ func (w *walk) assumedBy(p *policy.Policy) {
 			for k := range rules[i].Peers[j].Blocks {
 				b := &rules[i].Peers[j].Blocks[k]
 				if b.Assumes(&w.q.Remote) {
-					w.out.Assumed = append(w.out.Assumed, Assumption{p.RuleID(w.q.Direction, rules[i].Index, j, -1), b.String()})
+					id := p.RuleID(w.q.Direction, rules[i].Index, j, -1)
+					w.out.Assumed = append(w.out.Assumed, Assumption{id, p.RuleOrigin(id), b.String()})
 				}
 			}
 		}

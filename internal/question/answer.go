@@ -1,0 +1,322 @@
+package question
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// Partial is the verdict word of an answer whose flows do not agree (S60).
+const Partial = "partial"
+
+// Answer is the answer to one question: the common verdict of its flows, and the parts.
+type Answer struct {
+	From, To string // full names of the ends
+	Asked    string // the port as asked: "tcp/80", "http", "any port"
+	AnyPort  bool   // no port was given: a pair is allowed if some port is surely open (S60)
+	Verdict  string // allowed, denied, unknown, ambiguous or partial
+	Parts    []Part
+	Notes    []string
+
+	anyDenied bool
+}
+
+// Part is a group of flows that were decided alike, by the same rules.
+type Part struct {
+	From, To []string // names of the ends in this part, sorted
+	Ports    netset.PortSet
+	Families []flow.Family
+	// Service tells the port that was asked at the Service where it is another; 0 otherwise.
+	ServicePort uint16
+	// Decision is that of one flow of the part; the others differ in ends, family and port only.
+	Decision eval.Decision
+}
+
+// ExitStatus is the exit status of the verb check: 0 allowed, 2 something is surely denied, 3 otherwise.
+func (a *Answer) ExitStatus() int {
+	switch {
+	case a.Verdict == flow.Allowed.String():
+		return 0
+	case a.anyDenied:
+		return 2
+	}
+	return 3
+}
+
+// maxFlows bounds the work for one question.
+const maxFlows = 1 << 20
+
+// Ask answers whether the first end may open a connection to the second.
+func (r *Resolver) Ask(from, to Term) (*Answer, error) {
+	src, err := r.Resolve(from)
+	if err != nil {
+		return nil, err
+	}
+	if src.Service != nil || len(src.Targets) > 0 {
+		return nil, errorf("ask from the workload behind it", "%s opens no connections of its own", src.Label)
+	}
+	dst, err := r.Resolve(to)
+	if err != nil {
+		return nil, err
+	}
+	a := &asking{r: r, src: src, dst: dst, port: to.Port}
+	return a.answer()
+}
+
+// asking is the state of one question.
+type asking struct {
+	r        *Resolver
+	src, dst End
+	port     PortTerm
+	out      Answer
+	pairs    []pairVerdict
+	parts    map[string]int
+	flows    int
+}
+
+// pairVerdict is the verdict on one pair of ends in one family.
+type pairVerdict struct{ verdict flow.Verdict }
+
+func (a *asking) answer() (*Answer, error) {
+	a.parts = map[string]int{}
+	a.out = Answer{From: a.src.Label, To: a.dst.Label, Asked: askedText(a.port), AnyPort: !a.port.Given}
+	if err := a.entryFromOutside(); err != nil {
+		return nil, err
+	}
+	if a.dst.Service != nil {
+		if err := a.r.targets(&a.dst, a.port); err != nil {
+			return nil, err
+		}
+		a.viaNodes()
+	}
+	pairs, err := a.allPairs()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pairs {
+		if err := a.decidePair(p); err != nil {
+			return nil, err
+		}
+	}
+	a.conclude()
+	return &a.out, nil
+}
+
+func askedText(p PortTerm) string {
+	switch {
+	case !p.Given:
+		return "any port"
+	case p.Name != "" && p.Proto != 0:
+		return p.Name + "/" + p.Proto.String()
+	case p.Name != "":
+		return p.Name
+	case p.Proto == netset.Other:
+		return "icmp"
+	}
+	proto := p.Proto
+	if proto == 0 {
+		proto = netset.TCP
+	}
+	if p.Range == netset.AllPorts {
+		return proto.String() + "/*"
+	}
+	return proto.String() + "/" + p.Range.String()
+}
+
+// entryFromOutside refuses the question whose literal answer would mislead: a connection from
+// outside ends at the controller, and policies see the controller's.
+func (a *asking) entryFromOutside() error {
+	if a.dst.Service != nil || len(a.dst.Targets) == 0 || !a.src.External {
+		return nil
+	}
+	var controllers []string
+	snap := a.r.Model.Snapshot()
+	for i := range snap.Services {
+		if s := &snap.Services[i]; s.Type == "LoadBalancer" || s.Type == "NodePort" {
+			for _, pod := range a.r.backends(s) {
+				controllers = append(controllers, snap.Pods[pod].Owner.String())
+			}
+		}
+	}
+	slices.Sort(controllers)
+	hint := "ask from the controller's pods"
+	if controllers = slices.Compact(controllers); len(controllers) > 0 {
+		hint += "; reachable from outside through a Service: " + strings.Join(controllers, ", ")
+	}
+	return errorf(hint, "connections from outside to %s end at its controller, which opens new ones to the backends", a.dst.Label)
+}
+
+// viaNodes adds the nodes as sources where traffic from outside may arrive with a node's address (S24).
+func (a *asking) viaNodes() {
+	s := a.dst.Service
+	if !a.src.External || s.Type != "NodePort" && s.Type != "LoadBalancer" {
+		if a.src.External {
+			a.out.Notes = append(a.out.Notes, a.dst.Label+" is of type "+s.Type+": nothing outside the cluster reaches it by itself")
+		}
+		return
+	}
+	if s.LocalTraffic {
+		return
+	}
+	snap := a.r.Model.Snapshot()
+	if len(snap.Nodes) == 0 {
+		a.out.Notes = append(a.out.Notes, a.dst.Label+" has externalTrafficPolicy Cluster: traffic may arrive with a node's address, and no node is in the input")
+		return
+	}
+	for i := range snap.Nodes {
+		a.src.Nodes = append(a.src.Nodes, i)
+	}
+	a.out.Notes = append(a.out.Notes, a.dst.Label+" has externalTrafficPolicy Cluster: traffic may arrive with a node's address, so the nodes are answered too")
+}
+
+// candidate is a group of interchangeable things at one end.
+type candidate struct {
+	kind    flow.Kind
+	members []int // pods or nodes; empty for a region
+	region  policy.Region
+	label   string
+	target  *Target
+}
+
+// pair is one combination of candidates.
+type pair struct{ from, to candidate }
+
+func (a *asking) allPairs() ([]pair, error) {
+	from := a.candidates(&a.src, len(a.dst.Nodes) > 0 || a.hasHost(a.dst.Pods))
+	to := a.candidates(&a.dst, len(a.src.Nodes) > 0 || a.hasHost(a.src.Pods))
+	if len(a.dst.Targets) > 0 {
+		to = a.targetCandidates()
+	}
+	if len(from)*len(to) > maxFlows {
+		return nil, errorf("ask about a smaller part", "the question stands for more than %d flows", maxFlows)
+	}
+	var pairs, self []pair
+	for _, f := range from {
+		for _, t := range to {
+			p := pair{f, t}
+			if f.kind == flow.Pod && t.kind == flow.Pod && len(f.members) == 1 && len(t.members) == 1 && f.members[0] == t.members[0] {
+				self = append(self, p)
+				continue
+			}
+			pairs = append(pairs, p)
+		}
+	}
+	if len(pairs) == 0 || len(a.dst.Targets) > 0 {
+		pairs = append(pairs, self...)
+	}
+	return pairs, nil
+}
+
+func (a *asking) hasHost(pods []int) bool {
+	return slices.ContainsFunc(pods, func(i int) bool { return a.r.Model.Snapshot().Pods[i].HostNetwork })
+}
+
+// candidates groups the pods that no policy and no question can tell apart. byNode keeps pods on
+// different nodes apart, where S22 may matter.
+func (a *asking) candidates(e *End, byNode bool) []candidate {
+	snap := a.r.Model.Snapshot()
+	var out []candidate
+	seen := map[string]int{}
+	for _, i := range e.Pods {
+		p := &snap.Pods[i]
+		key := fmt.Sprintf("%d", a.r.Model.ClassOf(i))
+		for _, addr := range p.Addrs {
+			key += fmt.Sprintf(" %d", a.r.space.Atom(addr))
+		}
+		if byNode || p.HostNetwork {
+			key += " " + p.NodeName
+		}
+		at, ok := seen[key]
+		if !ok {
+			at = len(out)
+			seen[key] = at
+			out = append(out, candidate{kind: flow.Pod})
+		}
+		out[at].members = append(out[at].members, i)
+	}
+	for k := range out {
+		out[k].label = e.Label
+		if len(out) > 1 || len(e.Nodes)+len(e.Regions) > 0 {
+			out[k].label = podNames(a, out[k].members)
+		}
+	}
+	for _, i := range e.Nodes {
+		out = append(out, candidate{kind: flow.Node, members: []int{i}, label: "node/" + snap.Nodes[i].Name})
+	}
+	for _, region := range e.Regions {
+		c := candidate{kind: flow.Address, region: region, label: "external/" + region.String()}
+		if region.Prefix.IsSingleIP() {
+			c.label = "external/" + region.Prefix.Addr().String()
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func podNames(a *asking, members []int) string {
+	const most = 3
+	var names []string
+	for _, i := range members {
+		names = append(names, a.r.Model.Snapshot().Pods[i].String())
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more like it", names[0], len(names)-1)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (a *asking) targetCandidates() []candidate {
+	snap := a.r.Model.Snapshot()
+	var out []candidate
+	for i := range a.dst.Targets {
+		t := &a.dst.Targets[i]
+		if t.Pod < 0 {
+			region := policy.Region{Prefix: prefixOf(t.Addr)}
+			out = append(out, candidate{kind: flow.Address, region: region, label: "external/" + t.Addr.String(), target: t})
+			continue
+		}
+		out = append(out, candidate{kind: flow.Pod, members: []int{t.Pod}, label: snap.Pods[t.Pod].String(), target: t})
+	}
+	return out
+}
+
+func (a *asking) conclude() {
+	a.out.Notes = append(append(append([]string(nil), a.src.Notes...), a.dst.Notes...), a.out.Notes...)
+	a.out.Notes = compactInOrder(a.out.Notes)
+	for i, p := range a.pairs {
+		if p.verdict == flow.Denied {
+			a.out.anyDenied = true
+		}
+		switch {
+		case i == 0:
+			a.out.Verdict = p.verdict.String()
+		case a.out.Verdict != p.verdict.String():
+			a.out.Verdict = Partial
+		}
+	}
+	slices.SortStableFunc(a.out.Parts, func(x, y Part) int { return int(x.Decision.Verdict) - int(y.Decision.Verdict) })
+	for i := range a.out.Parts {
+		p := &a.out.Parts[i]
+		slices.Sort(p.From)
+		slices.Sort(p.To)
+		slices.Sort(p.Families)
+		p.From, p.To, p.Families = slices.Compact(p.From), slices.Compact(p.To), slices.Compact(p.Families)
+	}
+}
+
+func compactInOrder(notes []string) []string {
+	var out []string
+	for _, n := range notes {
+		if !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -1,0 +1,272 @@
+// Package question turns what people ask ("shop/web", "svc/api:http", "external") into flows over a
+// Snapshot, and the decisions on them into one answer.
+//
+// It must never read input or write output, and never decide a flow itself.
+package question
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/netset"
+)
+
+// Error is a question that cannot be answered, with what to do about it.
+type Error struct {
+	Problem string
+	Hint    string // may be empty
+}
+
+// Error gives the problem and the hint.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Problem
+	}
+	return e.Problem + " (" + e.Hint + ")"
+}
+
+func errorf(hint, format string, args ...any) error {
+	return &Error{Problem: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// Term is one end of a question as written, taken apart but not yet looked up.
+type Term struct {
+	Text      string // as written, without the port
+	External  bool
+	Prefix    netip.Prefix // an address (all its bits) or a CIDR; invalid if the end is named
+	IsCIDR    bool
+	Namespace string // empty if not given
+	Kind      string // full lower-case singular; empty if not given
+	Name      string
+	From      netip.Addr // the address after @, or the zero Addr
+	Port      PortTerm
+}
+
+// PortTerm is the port part of an end.
+type PortTerm struct {
+	Given bool
+	Proto netset.Proto // 0: not given, TCP unless a named port says otherwise
+	Range netset.PortRange
+	Name  string // a named port; Range is then unused
+}
+
+// kinds maps every accepted spelling to the full lower-case singular.
+var kinds = map[string]string{}
+
+func init() {
+	for kind, others := range map[string][]string{
+		"pod":                   {"po", "pods"},
+		"deployment":            {"deploy", "deployments"},
+		"statefulset":           {"sts", "statefulsets"},
+		"daemonset":             {"ds", "daemonsets"},
+		"replicaset":            {"rs", "replicasets"},
+		"replicationcontroller": {"rc", "replicationcontrollers"},
+		"job":                   {"jobs"},
+		"cronjob":               {"cj", "cronjobs"},
+		"service":               {"svc", "services"},
+		"node":                  {"no", "nodes"},
+		"ingress":               {"ing", "ingresses"},
+		"gateway":               {"gtw", "gateways"},
+		"httproute":             {"httproutes"},
+		"grpcroute":             {"grpcroutes"},
+		"tlsroute":              {"tlsroutes"},
+		"tcproute":              {"tcproutes"},
+		"udproute":              {"udproutes"},
+	} {
+		kinds[kind] = kind
+		for _, o := range others {
+			kinds[o] = kind
+		}
+	}
+}
+
+const endForms = "an end is ns/name, ns/kind/name, kind/name, node/name, external, an address or a CIDR"
+
+// ParseTerm takes an end apart. A port is allowed only where withPort is set (the second end).
+func ParseTerm(text string, withPort bool) (Term, error) {
+	if text == "" {
+		return Term{}, errorf(endForms, "an end of the question is empty")
+	}
+	body, port, err := splitPort(text)
+	if err != nil {
+		return Term{}, err
+	}
+	t, err := parseBody(body)
+	if err != nil {
+		return Term{}, err
+	}
+	if port == "" {
+		return t, nil
+	}
+	if !withPort {
+		return Term{}, errorf("the port belongs to the second end, where the connection goes", "%q: the first end has a port", text)
+	}
+	t.Port, err = parsePort(port)
+	return t, err
+}
+
+// splitPort separates the end from its port. IPv6 addresses and CIDRs are bracketed if a port follows.
+func splitPort(text string) (body, port string, err error) {
+	if rest, ok := strings.CutPrefix(text, "["); ok {
+		inner, after, ok := strings.Cut(rest, "]")
+		if !ok {
+			return "", "", errorf("write [2001:db8::7]:443", "%q: the bracket is not closed", text)
+		}
+		if after == "" {
+			return inner, "", nil
+		}
+		port, ok := strings.CutPrefix(after, ":")
+		if !ok || port == "" {
+			return "", "", errorf("write [2001:db8::7]:443", "%q: after the bracket comes a colon and a port", text)
+		}
+		return inner, port, nil
+	}
+	if _, ok := parseAddress(text); ok {
+		return text, "", nil
+	}
+	name, at, hasAt := strings.Cut(text, "@")
+	if hasAt {
+		addr, port, err := splitPort(at)
+		return name + "@" + addr, port, err
+	}
+	name, port, found := strings.Cut(text, ":")
+	if found && port == "" {
+		return "", "", errorf("a port is a number, a range a-b, a name or *", "%q: nothing follows the colon", text)
+	}
+	return name, port, nil
+}
+
+// parseAddress reads an address or a CIDR. Zones and v4-mapped addresses are not addresses of packets here.
+func parseAddress(text string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), a.Zone() == "" && !a.Is4In6()
+	}
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked(), !p.Addr().Is4In6()
+	}
+	return netip.Prefix{}, false
+}
+
+func parseBody(body string) (Term, error) {
+	t := Term{Text: body}
+	if body == "external" {
+		t.External = true
+		return t, nil
+	}
+	if p, ok := parseAddress(body); ok {
+		t.Prefix, t.IsCIDR = p, strings.Contains(body, "/")
+		return t, nil
+	}
+	name, at, hasAt := strings.Cut(body, "@")
+	if hasAt {
+		a, err := netip.ParseAddr(at)
+		if err != nil || a.Zone() != "" || a.Is4In6() {
+			return Term{}, errorf("write shop/web@10.0.0.5", "%q: %q is not an address", body, at)
+		}
+		t.From, t.Text = a, name
+	}
+	return t, t.parseName(name)
+}
+
+func (t *Term) parseName(name string) error {
+	if len(name) > maxName {
+		return errorf(endForms, "a name of %d characters is none", len(name))
+	}
+	parts := strings.Split(name, "/")
+	for _, p := range parts {
+		if p == "" {
+			return errorf(endForms, "%q: a part of the name is empty", name)
+		}
+	}
+	switch len(parts) {
+	case 1:
+		return errorf(endForms, "%q: the name has no namespace and no kind", name)
+	case 2:
+		if kind, ok := kinds[strings.ToLower(parts[0])]; ok {
+			t.Kind, t.Name = kind, parts[1]
+			return nil
+		}
+		t.Namespace, t.Name = parts[0], parts[1]
+		return nil
+	case 3:
+		kind, ok := kinds[strings.ToLower(parts[1])]
+		if !ok {
+			return errorf("kinds are those that have pods or lead to them: pod, deployment, service, …", "%q: unknown kind %q", name, parts[1])
+		}
+		t.Namespace, t.Kind, t.Name = parts[0], kind, parts[2]
+		return nil
+	}
+	return errorf(endForms, "%q: too many parts", name)
+}
+
+// maxName is more than any ns/kind/name can have.
+const maxName = 600
+
+func parsePort(text string) (PortTerm, error) {
+	p := PortTerm{Given: true}
+	body, proto, has := strings.Cut(text, "/")
+	if has {
+		var err error
+		if p.Proto, err = netset.ParseProto(proto); err != nil {
+			return PortTerm{}, errorf("write :53/udp", "port %q: %v", text, err)
+		}
+	}
+	if body == "*" {
+		p.Range = netset.AllPorts
+		return p, nil
+	}
+	if p.Proto == netset.Other {
+		return PortTerm{}, errorf("write :*/icmp", "port %q: icmp has no ports", text)
+	}
+	r, err := parseRange(body)
+	if err == nil {
+		p.Range = r
+		return p, nil
+	}
+	if !errors.Is(err, errNotNumeric) {
+		return PortTerm{}, err
+	}
+	if !isPortName(body) {
+		return PortTerm{}, errorf("a port is a number, a range a-b, a name or *", "port %q is not a port", text)
+	}
+	p.Name = body
+	return p, nil
+}
+
+var errNotNumeric = errors.New("not numeric")
+
+func parseRange(text string) (netset.PortRange, error) {
+	first, last, ranged := strings.Cut(text, "-")
+	a, err := strconv.Atoi(first)
+	if err != nil {
+		return netset.PortRange{}, errNotNumeric
+	}
+	b := a
+	if ranged {
+		if b, err = strconv.Atoi(last); err != nil {
+			return netset.PortRange{}, errNotNumeric
+		}
+	}
+	if a < 1 || b > 65535 || b < a {
+		return netset.PortRange{}, errorf("ports are 1 to 65535, the lower one first", "port %q is out of range", text)
+	}
+	return netset.PortRange{First: uint16(a), Last: uint16(b)}, nil
+}
+
+// isPortName is the syntax of port names: up to 15 of a-z, 0-9 and -, with a letter.
+func isPortName(s string) bool {
+	letter := false
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z':
+			letter = true
+		case r >= '0' && r <= '9', r == '-':
+		default:
+			return false
+		}
+	}
+	return letter && len(s) <= 15
+}

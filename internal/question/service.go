@@ -1,0 +1,210 @@
+package question
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/netset"
+)
+
+func (r *Resolver) service(ns, name string) (End, error) {
+	snap := r.Model.Snapshot()
+	for i := range snap.Services {
+		if s := &snap.Services[i]; s.Namespace == ns && s.Name == name {
+			return End{Label: serviceLabel(s), Service: s}, nil
+		}
+	}
+	return End{}, errorf(r.didYouMean(ns, "service", name), "no service %q in namespace %q", name, ns)
+}
+
+func (r *Resolver) entry(ns, kind, name string) (End, error) {
+	snap := r.Model.Snapshot()
+	e := End{Label: ns + "/" + kind + "/" + name}
+	found := false
+	for i := range snap.Entries {
+		en := &snap.Entries[i]
+		direct := en.Kind == kind && en.Namespace == ns && en.Name == name
+		if !direct && !(kind == "gateway" && slices.Contains(en.Parents, ns+"/"+name)) {
+			continue
+		}
+		found = true
+		for _, b := range en.Backends {
+			if err := r.entryBackend(&e, b); err != nil {
+				return End{}, err
+			}
+		}
+	}
+	if !found {
+		return End{}, errorf(r.didYouMean(ns, kind, name), "no %s %q in namespace %q", kind, name, ns)
+	}
+	if len(e.Targets) == 0 {
+		return End{}, errorf("", "%s leads to no backend in the input", e.Label)
+	}
+	e.Notes = append(e.Notes, e.Label+" is served by its controller's pods: they are the source that policies see")
+	return e, nil
+}
+
+func (r *Resolver) entryBackend(e *End, b cluster.EntryBackend) error {
+	svc, err := r.service(b.Namespace, b.Service)
+	if err != nil {
+		e.Notes = append(e.Notes, fmt.Sprintf("%s leads to service %s/%s, which is not in the input", e.Label, b.Namespace, b.Service))
+		return nil
+	}
+	p := PortTerm{Given: true, Name: b.PortName}
+	if b.PortName == "" {
+		p.Range = netset.PortRange{First: b.Port, Last: b.Port}
+	}
+	if err := r.targets(&svc, p); err != nil {
+		return err
+	}
+	e.Targets = append(e.Targets, svc.Targets...)
+	e.Notes = append(e.Notes, svc.Notes...)
+	return nil
+}
+
+// targets finds what a service's port leads to; without a port, what each of its ports leads to (S24).
+func (r *Resolver) targets(e *End, p PortTerm) error {
+	s := e.Service
+	if s.Type == "ExternalName" {
+		return errorf("ask an address, or external", "%s is an alias of %s outside the cluster, whose addresses are not known", e.Label, s.ExternalName)
+	}
+	ports, err := servicePorts(e, p)
+	if err != nil {
+		return err
+	}
+	pods := r.backends(s)
+	if len(pods) == 0 && len(s.Slices) == 0 {
+		return errorf(fmt.Sprintf("its selector is %s", selectorText(s.Selector)), "%s has no backend in the input", e.Label)
+	}
+	for _, sp := range ports {
+		r.addTargets(e, sp, pods)
+	}
+	if len(e.Targets) == 0 {
+		return errorf("", "%s: no backend has the target port of %s", e.Label, portsText(ports))
+	}
+	slices.SortStableFunc(e.Targets, func(a, b Target) int { return int(a.Port) - int(b.Port) })
+	return nil
+}
+
+func servicePorts(e *End, p PortTerm) ([]cluster.ServicePort, error) {
+	s := e.Service
+	if !p.Given {
+		return s.Ports, nil
+	}
+	if s.Headless && p.Name == "" {
+		proto := p.Proto
+		if proto == 0 {
+			proto = netset.TCP
+		}
+		var out []cluster.ServicePort
+		for port := int(p.Range.First); port <= int(p.Range.Last) && len(out) < 64; port++ {
+			out = append(out, cluster.ServicePort{Proto: proto, Port: uint16(port), Target: uint16(port)})
+		}
+		e.Notes = append(e.Notes, e.Label+" is headless: clients reach the pods' own ports, targetPort has no effect")
+		return out, nil
+	}
+	var out []cluster.ServicePort
+	for _, sp := range s.Ports {
+		named := p.Name != "" && sp.Name == p.Name && (p.Proto == 0 || p.Proto == sp.Proto)
+		numbered := p.Name == "" && p.Range.Contains(sp.Port) && (p.Proto == sp.Proto || p.Proto == 0 && sp.Proto == netset.TCP)
+		if named || numbered {
+			out = append(out, sp)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errorf("its ports are "+portsText(s.Ports), "%s has no such port", e.Label)
+	}
+	return out, nil
+}
+
+// backends are the pods that the service's selector selects.
+func (r *Resolver) backends(s *cluster.Service) []int {
+	var out []int
+	if s.Selector == nil {
+		return nil
+	}
+	snap := r.Model.Snapshot()
+	for i := range snap.Pods {
+		p := &snap.Pods[i]
+		if p.Namespace == s.Namespace && hasLabels(p.Labels, s.Selector) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func hasLabels(labels, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return len(want) > 0
+}
+
+func (r *Resolver) addTargets(e *End, sp cluster.ServicePort, pods []int) {
+	snap := r.Model.Snapshot()
+	for _, i := range pods {
+		for _, port := range targetPorts(&snap.Pods[i], sp) {
+			e.Targets = append(e.Targets, Target{Pod: i, Proto: sp.Proto, Port: port, Asked: sp.Port})
+		}
+	}
+	if e.Service.Selector != nil {
+		return
+	}
+	for _, b := range e.Service.Slices {
+		t := Target{Pod: -1, Addr: b.Addr, Proto: sp.Proto, Asked: sp.Port}
+		if known, ok := r.addrs[b.Addr]; ok && known.Kind == 1 {
+			t.Pod = known.Index
+		}
+		for _, bp := range b.Ports {
+			if bp.Proto == sp.Proto && bp.Name == sp.Name {
+				t.Port = bp.Port
+				e.Targets = append(e.Targets, t)
+			}
+		}
+	}
+}
+
+// targetPorts gives the numbers that a service port leads to at a pod: none if targetPort is a name
+// that the pod does not declare.
+func targetPorts(p *cluster.Pod, sp cluster.ServicePort) []uint16 {
+	if sp.TargetName == "" {
+		return []uint16{sp.Target}
+	}
+	for _, c := range p.Ports {
+		if c.Name == sp.TargetName && c.Proto == sp.Proto {
+			return []uint16{c.Port}
+		}
+	}
+	return nil
+}
+
+func portsText(ports []cluster.ServicePort) string {
+	var out []string
+	for _, p := range ports {
+		text := fmt.Sprintf("%d/%s", p.Port, p.Proto)
+		if p.Name != "" {
+			text += " (" + p.Name + ")"
+		}
+		out = append(out, text)
+	}
+	if len(out) == 0 {
+		return "none"
+	}
+	return strings.Join(out, ", ")
+}
+
+func selectorText(sel map[string]string) string {
+	if len(sel) == 0 {
+		return "empty"
+	}
+	var out []string
+	for k, v := range sel {
+		out = append(out, k+"="+v)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ",")
+}
