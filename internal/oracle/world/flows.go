@@ -1,0 +1,130 @@
+package world
+
+import (
+	"net/netip"
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/oracle"
+)
+
+// Case is a world with questions about it.
+type Case struct {
+	World   World
+	Options oracle.Options
+	Flows   []flow.Flow // indices count in World.Snapshot()
+}
+
+// Cases generates worlds with n flows each. Example(seed) gives the same case for the same seed.
+func Cases(n int) *rapid.Generator[Case] {
+	return rapid.Custom(func(t *rapid.T) Case {
+		w := Draw(t)
+		s := w.Snapshot()
+		c := Case{World: w, Options: DrawOptions(t)}
+		for range n {
+			c.Flows = append(c.Flows, DrawFlow(t, s))
+		}
+		return c
+	})
+}
+
+// DrawOptions draws the knobs; NotEnforced is rare because it hides everything else.
+func DrawOptions(t *rapid.T) oracle.Options {
+	o := oracle.Options{
+		Strict:        oneIn(t, 3, "strict"),
+		BlockMetadata: oneIn(t, 4, "block metadata"),
+		Azure:         oneIn(t, 4, "azure"),
+		NotEnforced:   oneIn(t, 40, "not enforced"),
+	}
+	if oneIn(t, 4, "pod range option") {
+		o.PodCIDRs = append(o.PodCIDRs, netip.MustParsePrefix(pick(t, "pod range", "10.0.0.0/16", "10.0.0.0/23", "fd00::a00:0/112", "10.0.0.0/24")))
+	}
+	return o
+}
+
+// DrawFlow draws a flow between any two ends of the Snapshot or outside it.
+func DrawFlow(t *rapid.T, s *cluster.Snapshot) flow.Flow {
+	f := flow.Flow{
+		Family: pick(t, "family", flow.IPv4, flow.IPv4, flow.IPv6),
+		Proto:  pick(t, "protocol", netset.TCP, netset.TCP, netset.TCP, netset.UDP, netset.SCTP, netset.Other),
+	}
+	if f.Proto.HasPorts() {
+		f.Port = pick(t, "port", portNumbers...)
+	}
+	f.From = drawEnd(t, s, f.Family, "from")
+	f.To = drawEnd(t, s, f.Family, "to")
+	if f.From.Kind == flow.Pod && oneIn(t, 25, "spoofed") {
+		f.From.Addr = drawAddr(t, f.Family, "source")
+	}
+	toPod := f.To.Kind == flow.Pod
+	if toPod && f.From.Kind == flow.Pod && oneIn(t, 12, "to itself") {
+		f.To.Index, f.To.Addr = f.From.Index, s.Pods[f.From.Index].Addr(f.Family)
+	}
+	f.ViaService = toPod && oneIn(t, 6, "via service")
+	return f
+}
+
+func drawEnd(t *rapid.T, s *cluster.Snapshot, family flow.Family, label string) flow.End {
+	kind := pick(t, label, flow.Pod, flow.Pod, flow.Pod, flow.Pod, flow.Pod, flow.Pod, flow.Address, flow.Address, flow.Node)
+	switch {
+	case kind == flow.Pod && len(s.Pods) > 0:
+		i := drawPodIndex(t, s, family, label)
+		return flow.End{Kind: flow.Pod, Index: i, Addr: s.Pods[i].Addr(family)}
+	case kind == flow.Node && len(s.Nodes) > 0:
+		i := ints[len(s.Nodes)].Draw(t, label+" node")
+		e := flow.End{Kind: flow.Node, Index: i}
+		for _, a := range s.Nodes[i].Addrs {
+			if flow.FamilyOf(a) == family {
+				e.Addr = a
+			}
+		}
+		return e
+	}
+	a := drawAddr(t, family, label)
+	if ownAddr(s, a) { // an Address end is of no known pod or node
+		a = netip.MustParseAddr("203.0.113.9")
+		if family == flow.IPv6 {
+			a = mirrorAddr(a)
+		}
+	}
+	return flow.End{Kind: flow.Address, Addr: a}
+}
+
+// drawPodIndex usually avoids pods that have addresses, but none in the family: little flows there.
+func drawPodIndex(t *rapid.T, s *cluster.Snapshot, family flow.Family, label string) int {
+	i := ints[len(s.Pods)].Draw(t, label+" pod")
+	if oneIn(t, 4, "whatever its families") {
+		return i
+	}
+	for range s.Pods {
+		if p := s.Pods[i]; len(p.Addrs) == 0 || p.Addr(family).IsValid() {
+			break
+		}
+		i = (i + 1) % len(s.Pods)
+	}
+	return i
+}
+
+func drawAddr(t *rapid.T, family flow.Family, label string) netip.Addr {
+	addrs := slices.Concat(otherAddrs, podAddrs[:3], nodeAddrs[:1])
+	a := netip.MustParseAddr(pick(t, label+" address", addrs...))
+	if family == flow.IPv4 {
+		return a
+	}
+	switch a.String() {
+	case "169.254.169.254":
+		return netip.MustParseAddr("fd00:ec2::254")
+	case "8.8.8.8":
+		return netip.MustParseAddr("2001:db8::8")
+	}
+	return mirrorAddr(a)
+}
+
+func ownAddr(s *cluster.Snapshot, a netip.Addr) bool {
+	return slices.ContainsFunc(s.Pods, func(p cluster.Pod) bool { return slices.Contains(p.Addrs, a) }) ||
+		slices.ContainsFunc(s.Nodes, func(n cluster.Node) bool { return slices.Contains(n.Addrs, a) })
+}
