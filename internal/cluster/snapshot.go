@@ -53,6 +53,9 @@ type Namespace struct {
 	Origin Origin
 	Name   string
 	Labels map[string]string
+	// NameLabelWritten: the input itself carries MetadataNameLabel. Where it does not, the label is
+	// the one that servers add since 1.21 (S25).
+	NameLabelWritten bool
 	// Assumed: no such object was in the input. Labels then holds MetadataNameLabel only, and every
 	// other label is unknown (S4).
 	Assumed bool
@@ -73,6 +76,9 @@ type ContainerPort struct {
 	Name  string // empty if it has none
 	Proto netset.Proto
 	Port  uint16
+	// RestartableInit: declared by an init container that keeps running; policies see its name
+	// since 1.28 (S14, S25).
+	RestartableInit bool
 }
 
 // Pod is an endpoint: a real pod, or one replica of a workload's template (S3).

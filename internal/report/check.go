@@ -1,0 +1,264 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/question"
+)
+
+// CheckOptions choose how an answer is printed.
+type CheckOptions struct {
+	Trace bool // every rule that was compared
+	// Enforcement says who enforces the verdict, or that nothing does; empty if nothing is known.
+	Enforcement string
+	Notes       []string // beside the answer's own
+	Color       bool
+}
+
+// Check prints an answer as text.
+func Check(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOptions) error {
+	p := &checkPrinter{snap: s, a: a, o: o}
+	p.head()
+	for i := range a.Parts {
+		p.part(&a.Parts[i])
+	}
+	p.tail()
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+type checkPrinter struct {
+	b    strings.Builder
+	snap *cluster.Snapshot
+	a    *question.Answer
+	o    CheckOptions
+}
+
+func (p *checkPrinter) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
+
+func (p *checkPrinter) head() {
+	ports := p.a.Asked
+	if p.a.AnyPort {
+		ports = "on " + p.openPorts()
+	}
+	p.line("%s  %s → %s  %s", verdictWord(p.a.Verdict, p.o.Color), Safe(p.a.From), Safe(p.a.To), Safe(ports))
+}
+
+// openPorts says on which ports something is open, for a question without a port.
+func (p *checkPrinter) openPorts() string {
+	var open []string
+	for i := range p.a.Parts {
+		if p.a.Parts[i].Decision.Verdict == flow.Allowed {
+			open = append(open, p.a.Parts[i].Ports.Strings()...)
+		}
+	}
+	slices.Sort(open)
+	open = slices.Compact(open)
+	switch {
+	case len(open) == 0:
+		return "no port"
+	case slices.Contains(open, "all"):
+		return "every port"
+	}
+	return strings.Join(open, ", ")
+}
+
+// verdictWord pads nothing and colours only on a terminal.
+func verdictWord(v string, color bool) string {
+	if !color {
+		return v
+	}
+	code := "33"
+	switch v {
+	case flow.Allowed.String():
+		code = "32"
+	case flow.Denied.String():
+		code = "31"
+	}
+	return "\x1b[1;" + code + "m" + v + "\x1b[0m"
+}
+
+func (p *checkPrinter) part(part *question.Part) {
+	p.line("")
+	indent := "  "
+	if len(p.a.Parts) > 1 {
+		p.line("  %s  %s", verdictWord(part.Decision.Verdict.String(), p.o.Color), p.partTitle(part))
+		indent = "    "
+	} else if t := p.serviceTitle(part); t != "" {
+		p.line("  %s", t)
+	}
+	d := &part.Decision
+	p.direction(indent, &d.Egress, subjectName(part.From))
+	p.direction(indent, &d.Ingress, subjectName(part.To))
+}
+
+func subjectName(ends []string) string {
+	if len(ends) == 1 {
+		return ends[0]
+	}
+	return fmt.Sprintf("each of the %d", len(ends))
+}
+
+func (p *checkPrinter) serviceTitle(part *question.Part) string {
+	if part.ServicePort == 0 {
+		if len(part.To) == 1 && part.To[0] != p.a.To {
+			return "to " + Safe(part.To[0])
+		}
+		return ""
+	}
+	return fmt.Sprintf("to %s, %s (the Service's port %d)", Safe(endsWords(part.To)), part.Ports, part.ServicePort)
+}
+
+// partTitle names what sets a part apart from the others.
+func (p *checkPrinter) partTitle(part *question.Part) string {
+	var words []string
+	if !slices.Equal(part.From, []string{p.a.From}) {
+		words = append(words, "from "+Safe(endsWords(part.From)))
+	}
+	if t := p.serviceTitle(part); t != "" {
+		words = append(words, t)
+	} else if !slices.Equal(part.To, []string{p.a.To}) {
+		words = append(words, "to "+Safe(endsWords(part.To)))
+	}
+	if p.differ(func(q *question.Part) string { return fmt.Sprint(q.Families) }) {
+		names := make([]string, len(part.Families))
+		for i, f := range part.Families {
+			names[i] = f.String()
+		}
+		words = append(words, "over "+strings.Join(names, " and "))
+	}
+	if part.ServicePort == 0 && (p.a.AnyPort || p.differ(func(q *question.Part) string { return q.Ports.String() })) {
+		words = append(words, "on "+part.Ports.String())
+	}
+	return strings.Join(words, ", ")
+}
+
+func (p *checkPrinter) differ(of func(*question.Part) string) bool {
+	first := of(&p.a.Parts[0])
+	return slices.ContainsFunc(p.a.Parts, func(q question.Part) bool { return of(&q) != first })
+}
+
+func endsWords(ends []string) string {
+	const most = 6
+	if len(ends) > most {
+		return strings.Join(ends[:most], ", ") + fmt.Sprintf(" and %d more", len(ends)-most)
+	}
+	return strings.Join(ends, ", ")
+}
+
+func (p *checkPrinter) direction(indent string, d *eval.Direction, subject string) {
+	word := d.Verdict.String()
+	pad := strings.Repeat(" ", max(0, len("allowed")-len(word)))
+	first := fmt.Sprintf("%s%-7s  %s%s  ", indent, d.Direction, word, pad)
+	under := strings.Repeat(" ", len([]rune(first)))
+	reason := reasonWords(d, subject)
+	if d.Verdict == flow.Unknown || d.Verdict == flow.Ambiguous {
+		reason = p.openWords(d)
+	}
+	p.line("%s%s", first, reason)
+	if d.Verdict == flow.Denied && d.Nearest != nil {
+		p.line("%snearest rule: %s %s", under, ruleWords(d.Nearest.Rule, d.Nearest.Origin), missesWords(d.Nearest.Misses, d.Direction))
+	}
+	p.gaps(under, d, subject)
+	for _, f := range d.Foreign {
+		p.line("%snot evaluated: %s may decide otherwise", under, foreignWords(&p.snap.ForeignPolicies[f]))
+	}
+	if p.o.Trace {
+		p.trace(under, d)
+	}
+}
+
+func foreignWords(f *cluster.ForeignPolicy) string {
+	name := f.Name
+	if f.Namespace != "" {
+		name = f.Namespace + "/" + name
+	}
+	return f.Kind + " " + Safe(name) + place(f.Origin)
+}
+
+// openWords introduces a verdict that is neither allowed nor denied.
+func (p *checkPrinter) openWords(d *eval.Direction) string {
+	if d.Verdict == flow.Ambiguous {
+		return "policies of equal priority disagree, and their order is undefined"
+	}
+	return "the verdict depends on something that is not known"
+}
+
+func (p *checkPrinter) gaps(under string, d *eval.Direction, subject string) {
+	for _, t := range d.Tied {
+		p.line("%s%s: %s", under, t.Action, ruleWords(t.Rule, t.Origin))
+	}
+	for _, g := range d.Unknown {
+		p.line("%s%s", under, p.gapWords(&g, d, subject))
+	}
+	for i, a := range d.Assumed {
+		const most = 3
+		if i == most {
+			p.line("%s… and %d more such blocks", under, len(d.Assumed)-most)
+			break
+		}
+		p.line("%sassumed: an address that is not known lies outside %s of %s; --pod-cidr says where pods are, --strict answers unknown", under, Safe(a.Block), ruleWords(a.Rule, a.Origin))
+	}
+}
+
+func (p *checkPrinter) gapWords(g *eval.Gap, d *eval.Direction, subject string) string {
+	switch {
+	case g.Unread > 0:
+		u := &p.snap.Unreadable[g.Unread-1]
+		return "not read, and may hold a policy: " + Safe(u.Origin.String()) + ": " + Safe(u.Why)
+	case g.Foreign > 0:
+		return "not evaluated: " + foreignWords(&p.snap.ForeignPolicies[g.Foreign-1])
+	case g.OwnNode:
+		return "whether " + Safe(subject) + " runs on that very node, with which it may always talk"
+	case g.Step.SubjectUnknown:
+		return "whether " + Safe(g.Step.Rule.Policy.String()) + place(g.Step.Origin) + " selects " + Safe(subject) + ": the labels of its namespace are not in the input"
+	}
+	return ruleWords(g.Step.Rule, g.Step.Origin) + " " + missesWords(g.Step.Misses, d.Direction)
+}
+
+func (p *checkPrinter) trace(under string, d *eval.Direction) {
+	if len(d.Steps) == 0 {
+		p.line("%strace: no rule was compared", under)
+	}
+	for i := range d.Steps {
+		s := &d.Steps[i]
+		why := ""
+		if len(s.Misses) > 0 {
+			why = ": it " + missesWords(s.Misses, d.Direction)
+		}
+		name := ""
+		if s.Name != "" {
+			name = fmt.Sprintf(" %q", Safe(s.Name))
+		}
+		p.line("%strace: %s tier, %s of %s%s: %s%s", under, s.Tier, s.Action, ruleWords(s.Rule, s.Origin), name, matchWords(s.Match), why)
+	}
+}
+
+func matchWords(m eval.Match) string {
+	switch m {
+	case eval.Yes:
+		return "matches"
+	case eval.Maybe:
+		return "may match"
+	}
+	return "does not match"
+}
+
+func (p *checkPrinter) tail() {
+	if p.o.Enforcement != "" {
+		p.line("\n  %s", Safe(p.o.Enforcement))
+	}
+	notes := append(slices.Clone(p.a.Notes), p.o.Notes...)
+	if len(notes) > 0 {
+		p.line("")
+	}
+	for _, n := range notes {
+		p.line("  note: %s", Safe(n))
+	}
+}

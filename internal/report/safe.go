@@ -1,0 +1,35 @@
+// Package report renders answers for people and machines: text, JSON.
+//
+// It must never decide anything, and must never print a name from the input raw: names, labels and
+// paths are hostile (Safe).
+package report
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Safe escapes everything in a text from the input that could act on a terminal or mislead a
+// reader: control characters, bidirectional overrides, invisible and invalid characters.
+func Safe(s string) string {
+	if !strings.ContainsFunc(s, unsafeRune) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size == 1 {
+			b.WriteString(`\x` + strconv.FormatUint(uint64(s[0])|0x100, 16)[1:])
+		} else if unsafeRune(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			b.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
+	return b.String()
+}
+
+func unsafeRune(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }

@@ -1,0 +1,129 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+)
+
+// place gives " (file:line)", or nothing where the place is not known.
+func place(o cluster.Origin) string {
+	if s := o.String(); s != "" {
+		return " (" + Safe(s) + ")"
+	}
+	return ""
+}
+
+// ruleWords names a rule and where it is: shop/db, spec.ingress[0].from[1] (policies.yaml:12).
+func ruleWords(id cluster.RuleID, o cluster.Origin) string {
+	return Safe(id.Policy.String()) + ", " + id.Path() + place(o)
+}
+
+func policiesWords(list []eval.PolicyAt) string {
+	const most = 4
+	parts := make([]string, 0, len(list))
+	for i, p := range list {
+		if i == most && len(list) > most+1 {
+			parts = append(parts, fmt.Sprintf("and %d more", len(list)-most))
+			break
+		}
+		parts = append(parts, Safe(p.Ref.String())+place(p.Origin))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// missWords says what a rule wants and what the flow has instead, about the other end of the
+// direction ("source" or "destination").
+func missWords(m eval.Miss, other string) string {
+	want, have := Safe(m.Want), Safe(m.Have)
+	if m.Unknown {
+		return fmt.Sprintf("wants %s, and %s is not known", wanted(m.Part, want), unknownWords(m.Part, have))
+	}
+	switch m.Part {
+	case eval.PartKind:
+		return fmt.Sprintf("is for %s, and the %s is %s", want, other, have)
+	case eval.PartNamespace:
+		return fmt.Sprintf("looks only into namespace %s, and the %s is in %s", want, other, have)
+	case eval.PartNamespaceLabel:
+		return fmt.Sprintf("wants a namespace with %s, and the %s's has %s", want, other, have)
+	case eval.PartPodLabel:
+		return fmt.Sprintf("wants pods with %s, and the %s has %s", want, other, have)
+	case eval.PartNode:
+		return fmt.Sprintf("wants nodes with %s, and this one has %s", want, have)
+	case eval.PartAddress:
+		return fmt.Sprintf("wants %s, and the %s has %s", want, other, have)
+	case eval.PartProtocol, eval.PartPort:
+		return fmt.Sprintf("wants %s, and this is %s", want, have)
+	case eval.PartNamedPort:
+		return fmt.Sprintf("wants the port named %s, and this is %s", want, have)
+	}
+	return "was not understood"
+}
+
+func wanted(p eval.MissPart, want string) string {
+	switch p {
+	case eval.PartNamespaceLabel:
+		return "a namespace with " + want
+	case eval.PartNode:
+		return "a node with " + want
+	case eval.PartDomain:
+		return "the names " + want
+	}
+	return want
+}
+
+func unknownWords(p eval.MissPart, have string) string {
+	if p == eval.PartNamespaceLabel || p == eval.PartNode {
+		return "whether it has that: " + have
+	}
+	return have
+}
+
+func missesWords(misses []eval.Miss, d flow.Direction) string {
+	other := "source"
+	if d == flow.Egress {
+		other = "destination"
+	}
+	parts := make([]string, 0, len(misses))
+	for _, m := range misses {
+		parts = append(parts, missWords(m, other))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// reasonWords says in a few words why a direction was decided as it was.
+func reasonWords(d *eval.Direction, subject string) string {
+	switch d.Reason {
+	case flow.NoPolicyHere:
+		return "no policy applies at this end: " + Safe(subject) + " is not a pod that policies select"
+	case flow.NotEnforced:
+		return "nothing enforces policies here"
+	case flow.Self:
+		return "a pod always reaches itself"
+	case flow.Spoofed:
+		return "the source is not the pod's own address, so the packet is dropped before any policy"
+	case flow.Metadata:
+		return "metadata addresses are blocked on leaving a pod"
+	case flow.AdminRule, flow.BaselineRule:
+		return actionWords(d.Action) + " by " + ruleWords(d.Rule, d.Origin)
+	case flow.OwnNode:
+		return "a pod and its own node may always talk, as far as NetworkPolicy goes"
+	case flow.PolicyRule:
+		return "by " + ruleWords(d.Rule, d.Origin)
+	case flow.Isolated:
+		return "isolated by " + policiesWords(d.Isolating) + ", and no rule allows it"
+	case flow.Default:
+		return "no policy decides " + d.Direction.String() + " of " + Safe(subject)
+	}
+	return d.Reason.String()
+}
+
+func actionWords(a eval.Action) string {
+	if a == eval.Deny {
+		return "denied"
+	}
+	return "accepted"
+}
