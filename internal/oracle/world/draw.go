@@ -59,13 +59,22 @@ func Draw(t *rapid.T) World {
 	for i := range pick(t, "nodes", 0, 1, 2, 2, 3, 3) {
 		w.Nodes = append(w.Nodes, drawNode(t, i))
 	}
-	for i := range pick(t, "pods", 1, 2, 3, 3, 4, 5) {
+	for i := range pick(t, "pods", 2, 3, 3, 4, 4, 5, 1) {
 		w.drawPod(t, namespaces, i)
 	}
-	for i := range pick(t, "network policies", 0, 1, 1, 2, 2, 3) {
-		w.NetworkPolicies = append(w.NetworkPolicies, drawNetworkPolicy(t, pick(t, "namespace", namespaces...), i))
+	// Most policies are where pods are.
+	var homes []string
+	for _, p := range w.Pods {
+		homes = append(homes, p.Namespace, p.Namespace)
 	}
-	for i := range pick(t, "cluster policies", 0, 0, 1, 1, 2, 3) {
+	for _, d := range w.Deployments {
+		homes = append(homes, d.Namespace, d.Namespace)
+	}
+	homes = append(homes, pick(t, "namespace", namespaces...))
+	for i := range pick(t, "network policies", 0, 1, 2, 2, 3, 3, 4) {
+		w.NetworkPolicies = append(w.NetworkPolicies, drawNetworkPolicy(t, pick(t, "namespace", homes...), i))
+	}
+	for i := range pick(t, "cluster policies", 0, 0, 1, 2, 3, 3, 4) {
 		w.drawClusterPolicy(t, i)
 	}
 	if oneIn(t, 12, "pod range as a fact") {
@@ -132,7 +141,7 @@ func drawNode(t *rapid.T, i int) corev1.Node {
 func (w *World) drawPod(t *rapid.T, namespaces []string, i int) {
 	meta := metav1.ObjectMeta{Namespace: pick(t, "namespace", namespaces...), Labels: drawLabels(t)}
 	spec := corev1.PodSpec{Containers: drawContainers(t)}
-	kind := pick(t, "kind", "pod", "pod", "pod", "pod", "pod", "pod", "template", "template", "template", "host", "host", "host template")
+	kind := pick(t, "kind", "pod", "pod", "pod", "pod", "pod", "pod", "template", "template", "template", "host", "host template")
 	switch kind {
 	case "template", "host template":
 		meta.Name = fmt.Sprintf("d%d", i)

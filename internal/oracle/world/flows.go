@@ -36,8 +36,8 @@ func Cases(n int) *rapid.Generator[Case] {
 func DrawOptions(t *rapid.T) oracle.Options {
 	o := oracle.Options{
 		Strict:        oneIn(t, 3, "strict"),
-		BlockMetadata: oneIn(t, 4, "block metadata"),
-		Azure:         oneIn(t, 4, "azure"),
+		BlockMetadata: oneIn(t, 3, "block metadata"),
+		Azure:         oneIn(t, 3, "azure"),
 		NotEnforced:   oneIn(t, 40, "not enforced"),
 	}
 	if oneIn(t, 4, "pod range option") {
@@ -55,24 +55,34 @@ func DrawFlow(t *rapid.T, s *cluster.Snapshot) flow.Flow {
 	if f.Proto.HasPorts() {
 		f.Port = pick(t, "port", portNumbers...)
 	}
-	f.From = drawEnd(t, s, f.Family, "from")
-	f.To = drawEnd(t, s, f.Family, "to")
+	f.From = drawEnd(t, s, f.Family, "from", -1)
+	f.To = drawEnd(t, s, f.Family, "to", podIndex(f.From))
 	if f.From.Kind == flow.Pod && oneIn(t, 25, "spoofed") {
 		f.From.Addr = drawAddr(t, f.Family, "source")
 	}
-	toPod := f.To.Kind == flow.Pod
-	if toPod && f.From.Kind == flow.Pod && oneIn(t, 12, "to itself") {
-		f.To.Index, f.To.Addr = f.From.Index, s.Pods[f.From.Index].Addr(f.Family)
-	}
-	f.ViaService = toPod && oneIn(t, 6, "via service")
+	f.ViaService = f.To.Kind == flow.Pod && oneIn(t, 8, "via service")
 	return f
 }
 
-func drawEnd(t *rapid.T, s *cluster.Snapshot, family flow.Family, label string) flow.End {
-	kind := pick(t, label, flow.Pod, flow.Pod, flow.Pod, flow.Pod, flow.Pod, flow.Pod, flow.Address, flow.Address, flow.Node)
+func podIndex(e flow.End) int {
+	if e.Kind == flow.Pod {
+		return e.Index
+	}
+	return -1
+}
+
+// drawEnd rarely draws the pod with the index other: S21 hides everything else.
+func drawEnd(t *rapid.T, s *cluster.Snapshot, family flow.Family, label string, other int) flow.End {
+	const pod, out, node = flow.Pod, flow.Address, flow.Node
+	kind := pick(t, label, pod, pod, pod, pod, pod, pod, pod, pod, pod, pod, pod, out, out, node)
 	switch {
 	case kind == flow.Pod && len(s.Pods) > 0:
 		i := drawPodIndex(t, s, family, label)
+		if i == other && !oneIn(t, 5, label+" itself") {
+			if i = (i + 1) % len(s.Pods); i == other {
+				break // the only pod
+			}
+		}
 		return flow.End{Kind: flow.Pod, Index: i, Addr: s.Pods[i].Addr(family)}
 	case kind == flow.Node && len(s.Nodes) > 0:
 		i := ints[len(s.Nodes)].Draw(t, label+" node")

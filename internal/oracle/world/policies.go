@@ -144,7 +144,7 @@ func (w *World) drawClusterPolicy(t *rapid.T, i int) {
 	case kindBaseline:
 		o.Name, o.Spec.Tier = "default", policyv1alpha2.BaselineTier
 	default:
-		o.Spec.Priority = pick[int32](t, "priority", 0, 1, 1, 2)
+		o.Spec.Priority = pick[int32](t, "priority", 1, 1, 1, 1, 0, 2)
 		if p.Kind == kindCluster {
 			o.Spec.Tier = pick(t, "tier", policyv1alpha2.AdminTier, policyv1alpha2.BaselineTier)
 		}
@@ -153,10 +153,10 @@ func (w *World) drawClusterPolicy(t *rapid.T, i int) {
 		s := drawNamespacedPod(t, "subject")
 		o.Spec.Subject.Pods = &s
 	} else {
-		s := drawNamespaceSelector(t, "subject")
+		s := drawBroad(t, "subject")
 		o.Spec.Subject.Namespaces = &s
 	}
-	for range pick(t, "ingress rules", 0, 1, 1, 2) {
+	for range pick(t, "ingress rules", 0, 1, 1, 2, 2) {
 		o.Spec.Ingress = append(o.Spec.Ingress, drawIngress(t, p.Kind))
 	}
 	for range pick(t, "egress rules", 0, 1, 1, 2) {
@@ -166,6 +166,14 @@ func (w *World) drawClusterPolicy(t *rapid.T, i int) {
 		p.FromServer = poison(t, o)
 	}
 	w.ClusterPolicies = append(w.ClusterPolicies, p)
+}
+
+// drawBroad is every namespace half of the time, or policies of one priority would seldom meet.
+func drawBroad(t *rapid.T, label string) metav1.LabelSelector {
+	if oneIn(t, 2, label+" not all") {
+		return drawNamespaceSelector(t, label)
+	}
+	return metav1.LabelSelector{}
 }
 
 func drawNamespacedPod(t *rapid.T, label string) policyv1alpha2.NamespacedPod {
@@ -196,7 +204,7 @@ func drawIngressPeer(t *rapid.T) policyv1alpha2.ClusterNetworkPolicyIngressPeer 
 		s := drawNamespacedPod(t, "peer")
 		return policyv1alpha2.ClusterNetworkPolicyIngressPeer{Pods: &s}
 	}
-	s := drawNamespaceSelector(t, "peer")
+	s := drawBroad(t, "peer")
 	return policyv1alpha2.ClusterNetworkPolicyIngressPeer{Namespaces: &s}
 }
 
@@ -234,7 +242,7 @@ func drawEgress(t *rapid.T, kind string) policyv1alpha2.ClusterNetworkPolicyEgre
 // drawProtocols gives no, one or two entries; named ports only where they are valid.
 func drawProtocols(t *rapid.T, names bool) []policyv1alpha2.ClusterNetworkPolicyProtocol {
 	var out []policyv1alpha2.ClusterNetworkPolicyProtocol
-	for range pick(t, "protocols", 0, 0, 0, 1, 1, 2) {
+	for range pick(t, "protocols", 0, 0, 0, 0, 1, 1, 2) {
 		var p policyv1alpha2.ClusterNetworkPolicyProtocol
 		var port policyv1alpha2.Port
 		what := pick(t, "protocol", "tcp", "tcp", "udp", "sctp", "name")
