@@ -88,7 +88,7 @@ func drawLabels(t *rapid.T) map[string]string {
 	labels := map[string]string{}
 	for i, key := range []string{"app", "env"} {
 		if value := []int{n % 3, n / 3}[i]; value > 0 {
-			labels[key] = []string{"", "x", "y"}[value]
+			labels[key] = []string{"", "x", "z"}[value]
 		}
 	}
 	if len(labels) == 0 {
@@ -260,15 +260,15 @@ func selectors() []metav1.LabelSelector {
 		{},
 		{},
 		{MatchLabels: map[string]string{"app": "x"}},
-		{MatchLabels: map[string]string{"app": "y"}},
+		{MatchLabels: map[string]string{"app": "z"}},
 		{MatchLabels: map[string]string{"env": "x"}},
 		{MatchLabels: map[string]string{"app": "x", "env": "x"}},
-		exprs(req("app", metav1.LabelSelectorOpIn, "x", "y")),
+		exprs(req("app", metav1.LabelSelectorOpIn, "x", "z")),
 		exprs(req("app", metav1.LabelSelectorOpNotIn, "x")),
 		exprs(req("env", metav1.LabelSelectorOpExists)),
 		exprs(req("env", metav1.LabelSelectorOpDoesNotExist)),
 		{MatchLabels: map[string]string{"app": "x"},
-			MatchExpressions: []metav1.LabelSelectorRequirement{req("env", metav1.LabelSelectorOpNotIn, "y")}},
+			MatchExpressions: []metav1.LabelSelectorRequirement{req("env", metav1.LabelSelectorOpNotIn, "z")}},
 	}
 }
 

@@ -282,7 +282,7 @@ func poison(t *rapid.T, o *policyv1alpha2.ClusterNetworkPolicy) bool {
 		case "empty peer":
 			r.From = append(r.From, policyv1alpha2.ClusterNetworkPolicyIngressPeer{})
 		case "no peers":
-			r.From = nil
+			r.From = []policyv1alpha2.ClusterNetworkPolicyIngressPeer{} // an empty list, not null
 		case "empty protocol":
 			r.Protocols = append(r.Protocols, empty)
 		case "two fields":
@@ -296,7 +296,7 @@ func poison(t *rapid.T, o *policyv1alpha2.ClusterNetworkPolicy) bool {
 	case "empty peer":
 		add(policyv1alpha2.ClusterNetworkPolicyEgressPeer{})
 	case "no peers":
-		r.To = nil
+		r.To = []policyv1alpha2.ClusterNetworkPolicyEgressPeer{}
 	case "empty protocol":
 		r.Protocols = append(r.Protocols, empty)
 	case "tcp: {}":

@@ -149,7 +149,7 @@ func TestLawsChangeSomething(t *testing.T) {
 	}
 }
 
-// TestEveryMirrorIsOneToOne: mirroring twice gives the world back, blocks being written canonically.
+// TestMirrorTwice: mirroring twice gives the world back, blocks being written canonically.
 func TestMirrorTwice(t *testing.T) {
 	for seed := range 200 {
 		w := world.Cases(1).Example(seed).World

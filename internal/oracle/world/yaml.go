@@ -92,7 +92,7 @@ func dropNoise(tree map[string]any) {
 	}
 }
 
-// dropEmpty removes nulls, empty maps and the maps that are empty without those.
+// dropEmpty removes what says nothing: nulls, "", 0, and maps that are empty without those.
 func dropEmpty(tree map[string]any) {
 	for key, value := range tree {
 		if child, ok := value.(map[string]any); ok {
@@ -101,7 +101,7 @@ func dropEmpty(tree map[string]any) {
 				delete(tree, key)
 			}
 		}
-		if value == nil {
+		if value == nil || value == "" || value == float64(0) {
 			delete(tree, key)
 		}
 	}
