@@ -153,6 +153,8 @@ func TestAssignments(t *testing.T) {
 		{rule: "verdict", policies: subject("A", ruleText("Accept", all, "")+", "+ruleText("Deny", all, "")), ask: "g > a tcp/80", egress: "allowed default"},
 		{rule: "verdict", policies: subject("A", ruleText("Deny", all, "")), ask: "g > a tcp/80", egress: "unknown default"},
 		{rule: "verdict", policies: subject("A", ruleText("Deny", all, "")) + cnp("B", "Baseline", 0, ruleText("Deny", all, "")), ask: "g > a tcp/80", egress: "denied baseline-rule B 0/0/-1"},
+		// Subjects of two policies are independent, even with the same selector.
+		{rule: "verdict", policies: subject("A", ruleText("Accept", all, "")) + strings.Replace(subject("B", ruleText("Deny", all, "")), "priority: 0", "priority: 1", 1), ask: "g > a tcp/80", egress: "unknown default"},
 		// A poisoned rule of a policy with an unknown subject.
 		{rule: "verdict", policies: subject("A", "{action: Pass, to: []}"), ask: "g > a tcp/80", egress: "unknown default"},
 		// Ambiguous under one assignment, denied under the other.

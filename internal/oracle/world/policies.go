@@ -163,7 +163,7 @@ func (w *World) drawClusterPolicy(t *rapid.T, i int) {
 		o.Spec.Egress = append(o.Spec.Egress, drawEgress(t, p.Kind))
 	}
 	if p.FromServer {
-		p.FromServer = poison(t, o)
+		p.FromServer = poison(t, o, p.Kind)
 	}
 	w.ClusterPolicies = append(w.ClusterPolicies, p)
 }
@@ -271,7 +271,7 @@ func drawProtocols(t *rapid.T, names bool) []policyv1alpha2.ClusterNetworkPolicy
 }
 
 // poison breaks one rule in one of the ways of S43 and S44, and tells whether there was a rule.
-func poison(t *rapid.T, o *policyv1alpha2.ClusterNetworkPolicy) bool {
+func poison(t *rapid.T, o *policyv1alpha2.ClusterNetworkPolicy, kind string) bool {
 	empty := policyv1alpha2.ClusterNetworkPolicyProtocol{}
 	if len(o.Spec.Egress) == 0 {
 		if len(o.Spec.Ingress) == 0 {
@@ -292,7 +292,11 @@ func poison(t *rapid.T, o *policyv1alpha2.ClusterNetworkPolicy) bool {
 	}
 	r := &o.Spec.Egress[0]
 	add := func(p policyv1alpha2.ClusterNetworkPolicyEgressPeer) { r.To = append(r.To, p) }
-	switch pick(t, "poison", "empty peer", "no peers", "empty protocol", "tcp: {}", "two fields", "domains", "named port") {
+	what := pick(t, "poison", "empty peer", "no peers", "empty protocol", "tcp: {}", "two fields", "domains", "named port")
+	if what == "domains" && kind == kindBaseline { // knows no domainNames
+		what = "empty peer"
+	}
+	switch what {
 	case "empty peer":
 		add(policyv1alpha2.ClusterNetworkPolicyEgressPeer{})
 	case "no peers":
