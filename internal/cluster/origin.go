@@ -40,15 +40,18 @@ func (o Origin) String() string {
 	return ""
 }
 
+// MarshalText gives String, so that JSON carries the place as people read it.
+func (o Origin) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
 func parentPath(p string) string {
 	return p[:max(strings.LastIndexAny(p, ".["), 0)]
 }
 
 // PolicyRef names a policy. It is comparable.
 type PolicyRef struct {
-	Kind      string // NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy
-	Namespace string // empty for cluster-wide kinds
-	Name      string
+	Kind      string `json:"kind"`                // NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy
+	Namespace string `json:"namespace,omitempty"` // empty for cluster-wide kinds
+	Name      string `json:"name"`
 }
 
 // String gives "ns/name" for a NetworkPolicy and "Kind name" for cluster-wide ones.
@@ -80,6 +83,9 @@ func (r RuleID) Path() string {
 	}
 	return path
 }
+
+// MarshalText gives the policy and the path: "shop/db spec.ingress[0]".
+func (r RuleID) MarshalText() ([]byte, error) { return []byte(r.Policy.String() + " " + r.Path()), nil }
 
 // PortPath gives the place of the port entry, or "" where the rule names no ports.
 func (r RuleID) PortPath() string {

@@ -96,6 +96,7 @@ type Pod struct {
 	NodeName    string          // empty if not scheduled or not known
 	Account     string          // service account; "default" where the spec says nothing
 	Ports       []ContainerPort // of containers and restartable init containers, in written order (S14)
+	Windows     bool            // spec.os.name, or a node selector for Windows, says so
 	Pending     bool            // has no address yet and cannot talk (S5)
 	Terminating bool            // still subject and peer until its sandbox ends (S31)
 }

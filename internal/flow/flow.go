@@ -130,6 +130,9 @@ func (d Direction) String() string {
 	return "egress"
 }
 
+// MarshalText gives String.
+func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
 // Reason is the kind of thing that decided one direction of a flow.
 type Reason uint8
 

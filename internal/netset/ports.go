@@ -184,3 +184,23 @@ func mergeRanges(rs []PortRange) []PortRange {
 	}
 	return out
 }
+
+// Entry is one range of one protocol in a set.
+type Entry struct {
+	Proto Proto
+	Range PortRange // unused for Other
+}
+
+// Entries lists the set in output order.
+func (s PortSet) Entries() []Entry {
+	var out []Entry
+	for i, rs := range s.ranges {
+		for _, r := range rs {
+			out = append(out, Entry{TCP + Proto(i), r})
+		}
+	}
+	if s.other {
+		out = append(out, Entry{Proto: Other})
+	}
+	return out
+}

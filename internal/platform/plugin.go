@@ -41,7 +41,7 @@ var profiles = map[string]profile{
 	"calico":    {enforces: true, behaviour: policy.Behaviour{EgressToOwnNodeByPolicy: true}},
 	"cilium": {enforces: true, behaviour: policy.Behaviour{
 		BlocksMatchOutsideOnly: true, EgressToOwnNodeByPolicy: true, NamedPortsUnsettled: true, SCTPUnsettled: true}},
-	"azure-npm": {enforces: true, nodePortUnfiltered: true, behaviour: policy.Behaviour{NotEnforcedIPv6: true}},
+	"azure-npm": {enforces: true, nodePortUnfiltered: true, behaviour: policy.Behaviour{NotEnforcedIPv6: true, NoNamedPortsOnWindows: true}},
 }
 
 // routing lists plugins that only route (S26).

@@ -27,6 +27,9 @@ func (c *compiler) classes() {
 			continue
 		}
 		ports := namedPorts(p.Ports)
+		if p.Windows && m.opts.Behaviour.NoNamedPortsOnWindows {
+			ports = nil
+		}
 		key = appendClassKey(key[:0], p, ports)
 		id, ok := seen[string(key)]
 		if !ok {

@@ -36,6 +36,8 @@ type Behaviour struct {
 	EndPort EndPort
 	// NamedPortsUnsettled: a named port with different numbers on different pods is an unknown match.
 	NamedPortsUnsettled bool
+	// NoNamedPortsOnWindows: a named port matches nothing at a Windows pod.
+	NoNamedPortsOnWindows bool
 	// SCTPUnsettled: rules that name SCTP are unknown matches for SCTP.
 	SCTPUnsettled bool
 }

@@ -27,7 +27,8 @@ type Space struct {
 // prefixes given.
 func (m *Model) Space(extra ...netip.Prefix) *Space {
 	all := slices.Clone(extra)
-	all = append(all, netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+	whole := (&Space{}).Whole()
+	all = append(all, whole[:]...)
 	for _, p := range m.policies {
 		for d := range p.rules {
 			for i := range p.rules[d] {
@@ -92,6 +93,14 @@ func (s *Space) Regions(within netip.Prefix) []Region {
 	}
 	return out
 }
+
+// Whole gives the two prefixes that hold every address.
+func (s *Space) Whole() [2]netip.Prefix {
+	return [2]netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+}
+
+// Any gives an address of the region; ok is false if the exceptions leave none.
+func (r Region) Any() (netip.Addr, bool) { return r.Pick(func(netip.Addr) bool { return false }) }
 
 // Pick gives an address of the region for which skip is false; ok is false if there is none among
 // the first few thousand.

@@ -22,6 +22,8 @@ type Answer struct {
 	Verdict  string // allowed, denied, unknown, ambiguous or partial
 	Parts    []Part
 	Notes    []string
+	// Suggestion is filled in by Suggest.
+	Suggestion *Suggestion
 
 	anyDenied bool
 }
@@ -33,6 +35,8 @@ type Part struct {
 	Families []flow.Family
 	// Service tells the port that was asked at the Service where it is another; 0 otherwise.
 	ServicePort uint16
+	// FromRegions and ToRegions are the pieces of outside address space among the ends.
+	FromRegions, ToRegions []policy.Region
 	// Decision is that of one flow of the part; the others differ in ends, family and port only.
 	Decision eval.Decision
 }
@@ -77,6 +81,8 @@ type asking struct {
 	pairs    []pairVerdict
 	parts    map[string]int
 	flows    int
+	// unfiltered: the plugin lets this traffic pass whatever policies say.
+	unfiltered bool
 }
 
 // pairVerdict is the verdict on one pair of ends in one family.
@@ -161,6 +167,11 @@ func (a *asking) viaNodes() {
 		return
 	}
 	if s.LocalTraffic {
+		return
+	}
+	if a.r.NodePortUnfiltered {
+		a.unfiltered = true
+		a.out.Notes = append(a.out.Notes, "this plugin does not subject traffic to a NodePort or load balancer with externalTrafficPolicy Cluster to policy")
 		return
 	}
 	snap := a.r.Model.Snapshot()

@@ -40,13 +40,22 @@ func (a *asking) decidePair(p pair) error {
 				return errorf("ask about a smaller part", "the question stands for more than %d flows", maxFlows)
 			}
 			fl.Proto, fl.Port = pc.proto, pc.ports.First
-			d := eval.Decide(a.r.Model, &fl)
+			d := a.decide(&fl)
 			a.record(p, f, pc, d)
 			verdicts = append(verdicts, d.Verdict)
 		}
 		a.judge(verdicts)
 	}
 	return nil
+}
+
+func (a *asking) decide(fl *flow.Flow) eval.Decision {
+	d := eval.Decide(a.r.Model, fl)
+	if a.unfiltered {
+		d.Ingress = eval.Direction{Direction: flow.Ingress, Verdict: flow.Allowed, Reason: flow.NotEnforced}
+		d.Verdict = d.Egress.Verdict
+	}
+	return d
 }
 
 // judge turns the verdicts on the pieces into those of the pair: all of them where a port was
@@ -257,6 +266,12 @@ func (a *asking) record(p pair, f flow.Family, pc piece, d eval.Decision) {
 	part := &a.out.Parts[at]
 	part.From = append(part.From, p.from.label)
 	part.To = append(part.To, p.to.label)
+	if p.from.kind == flow.Address {
+		part.FromRegions = append(part.FromRegions, p.from.region)
+	}
+	if p.to.kind == flow.Address {
+		part.ToRegions = append(part.ToRegions, p.to.region)
+	}
 	part.Families = append(part.Families, f)
 	part.Ports.Add(pc.proto, pc.ports)
 }

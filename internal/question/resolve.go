@@ -39,6 +39,9 @@ type Resolver struct {
 	Model *policy.Model
 	// Namespace is where kind/name is looked for.
 	Namespace string
+	// NodePortUnfiltered: the plugin does not subject traffic from outside to a NodePort or
+	// LoadBalancer Service with externalTrafficPolicy Cluster to policy.
+	NodePortUnfiltered bool
 
 	space *policy.Space
 	addrs map[netip.Addr]flow.End // of pods and nodes
@@ -94,11 +97,7 @@ func (r *Resolver) Resolve(t Term) (End, error) {
 func (r *Resolver) external() End {
 	e := End{Label: "external", External: true}
 	inner := append(notExternal(), r.Model.PodRanges()...)
-	for _, f := range flow.Families {
-		whole := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		if f == flow.IPv6 {
-			whole = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		}
+	for _, whole := range r.space.Whole() {
 		for _, region := range r.space.Regions(whole) {
 			if !slices.ContainsFunc(inner, func(p netip.Prefix) bool { return p.Bits() <= region.Prefix.Bits() && p.Overlaps(region.Prefix) }) {
 				e.Regions = append(e.Regions, region)

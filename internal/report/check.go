@@ -17,6 +17,7 @@ type CheckOptions struct {
 	Trace bool // every rule that was compared
 	// Enforcement says who enforces the verdict, or that nothing does; empty if nothing is known.
 	Enforcement string
+	EnforcedBy  string   // the plugin's name, or "nothing"
 	Notes       []string // beside the answer's own
 	Color       bool
 }
@@ -27,6 +28,9 @@ func Check(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOptions)
 	p.head()
 	for i := range a.Parts {
 		p.part(&a.Parts[i])
+	}
+	if a.Suggestion != nil {
+		p.suggestion(a.Suggestion)
 	}
 	p.tail()
 	_, err := io.WriteString(w, p.b.String())

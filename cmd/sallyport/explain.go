@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/explain"
+	"sallyport.dev/sallyport/internal/policy"
+	"sallyport.dev/sallyport/internal/question"
+	"sallyport.dev/sallyport/internal/report"
+)
+
+func newExplain() *cobra.Command {
+	var in input
+	var output string
+	c := &cobra.Command{
+		Use:   "explain POLICY|END",
+		Short: "Say in sentences what a policy does, or what all policies together do to one end",
+		Long: `Say in sentences what a policy does: what it selects, what that isolates, what it lets
+through, and what it makes no difference to. Or, for a pod or workload, the merged effect of
+every policy on it, with the place of every rule that contributes.
+
+A policy is ns/networkpolicy/name, networkpolicy/name (netpol) with -n, clusternetworkpolicy/name,
+adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp).`,
+		Example: `  sallyport explain -f manifests shop/db
+  sallyport explain -f manifests shop/netpol/allow-api
+  sallyport explain -f manifests clusternetworkpolicy/tenants -o json`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("explain takes one policy or end, and got %d (see sallyport explain --help)", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := validOutput(output, "text", "json"); err != nil {
+				return err
+			}
+			w, err := in.load(c)
+			if err != nil {
+				return err
+			}
+			if w.enforcement.Text != "" {
+				w.notes = append(w.notes, w.enforcement.Text)
+			}
+			return w.explain(c, args[0], in.namespace, output)
+		},
+	}
+	in.sourceFlags(c)
+	in.modelFlags(c)
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+func (w *world) explain(c *cobra.Command, name, namespace, output string) error {
+	p, isPolicy, err := w.findPolicy(name, namespace)
+	if err != nil {
+		return err
+	}
+	if isPolicy {
+		facts := explain.OfPolicy(w.model, p)
+		if output == "json" {
+			return report.ExplainPolicyJSON(c.OutOrStdout(), &facts, w.notes)
+		}
+		return report.ExplainPolicy(c.OutOrStdout(), &facts, w.notes)
+	}
+	t, err := question.ParseTerm(name, false)
+	if err != nil {
+		return err
+	}
+	end, err := w.resolver.Resolve(t)
+	if err != nil {
+		return err
+	}
+	if len(end.Pods) == 0 {
+		return fmt.Errorf("%s is no pod: policies decide at pods only (explain a pod or workload, or ask check about this end)", end.Label)
+	}
+	list := explain.OfEndpoints(w.model, end.Label, end.Pods)
+	notes := append(slices.Clone(end.Notes), w.notes...)
+	if output == "json" {
+		return report.ExplainEndpointsJSON(c.OutOrStdout(), list, notes)
+	}
+	return report.ExplainEndpoints(c.OutOrStdout(), list, notes)
+}
+
+var policyKinds = map[string]string{
+	"networkpolicy": "NetworkPolicy", "networkpolicies": "NetworkPolicy", "netpol": "NetworkPolicy",
+	"clusternetworkpolicy": "ClusterNetworkPolicy", "clusternetworkpolicies": "ClusterNetworkPolicy", "cnp": "ClusterNetworkPolicy",
+	"adminnetworkpolicy": "AdminNetworkPolicy", "adminnetworkpolicies": "AdminNetworkPolicy", "anp": "AdminNetworkPolicy",
+	"baselineadminnetworkpolicy": "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies": "BaselineAdminNetworkPolicy", "banp": "BaselineAdminNetworkPolicy",
+}
+
+// findPolicy looks a policy up; isPolicy is false where the name is not written as a policy's.
+func (w *world) findPolicy(name, namespace string) (p *policy.Policy, isPolicy bool, err error) {
+	parts := strings.Split(name, "/")
+	ref := cluster.PolicyRef{}
+	switch {
+	case len(parts) == 2:
+		ref.Kind, ref.Namespace, ref.Name = policyKinds[strings.ToLower(parts[0])], namespace, parts[1]
+	case len(parts) == 3:
+		ref.Namespace, ref.Kind, ref.Name = parts[0], policyKinds[strings.ToLower(parts[1])], parts[2]
+	}
+	if ref.Kind == "" {
+		return nil, false, nil
+	}
+	if ref.Kind != "NetworkPolicy" {
+		ref.Namespace = ""
+	}
+	if p = w.model.Policy(ref); p != nil {
+		return p, true, nil
+	}
+	var others []string
+	for _, o := range w.model.Policies() {
+		if o.Ref.Kind == ref.Kind && o.Ref.Namespace == ref.Namespace {
+			others = append(others, o.Ref.Name)
+		}
+	}
+	hint := "there is none of that kind"
+	if len(others) > 0 {
+		hint = "there is " + strings.Join(others[:min(len(others), 8)], ", ")
+	}
+	return nil, true, fmt.Errorf("no %s %s in the input (%s)", ref.Kind, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"), hint)
+}

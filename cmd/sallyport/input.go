@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/platform"
+	"sallyport.dev/sallyport/internal/policy"
+	"sallyport.dev/sallyport/internal/question"
+	"sallyport.dev/sallyport/internal/source/manifest"
+)
+
+// input holds the flags that every verb which reads a cluster has in common.
+type input struct {
+	files, kustomize []string
+	namespace        string
+	skipUnreadable   bool
+	strict           bool
+	podCIDRs         []string
+	blockMetadata    bool
+	kubeVersion      string
+	plugin           string
+	aks              string
+}
+
+func (in *input) sourceFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringArrayVarP(&in.files, "filename", "f", nil, "file, directory (recursive) or - for standard input; repeatable")
+	f.StringArrayVarP(&in.kustomize, "kustomize", "k", nil, "directory to run kustomize on; repeatable")
+	f.StringVarP(&in.namespace, "namespace", "n", "default", "namespace of objects and names that have none")
+	f.BoolVar(&in.skipUnreadable, "skip-unreadable", false, "list files that cannot be read, and answer unknown where they might matter, instead of failing (default false)")
+}
+
+func (in *input) modelFlags(c *cobra.Command) {
+	f := c.Flags()
+	f.BoolVar(&in.strict, "strict", false, "answer unknown where an address that is not known is otherwise assumed to lie outside a block, and where a policy of another engine might decide (default false)")
+	f.StringArrayVar(&in.podCIDRs, "pod-cidr", nil, "range that pods have their addresses from; repeatable (default those of the Nodes)")
+	f.BoolVar(&in.blockMetadata, "block-metadata", false, "pods may not reach metadata addresses (default false)")
+	f.StringVar(&in.kubeVersion, "kube-version", "", "answer as this Kubernetes version would act, from 1.7 on (default the newest)")
+	f.StringVar(&in.plugin, "plugin", "", "answer as this network plugin would act: sallyport, calico, cilium[@1.16], azure-npm, none, or another's name (default the rules as written)")
+	f.StringVar(&in.aks, "aks", "", "file with the output of `az aks show -o json`: sets version, plugin and pod ranges")
+}
+
+// world is what a verb works on.
+type world struct {
+	snap        *cluster.Snapshot
+	model       *policy.Model
+	resolver    *question.Resolver
+	enforcement platform.Enforcement
+	notes       []string
+}
+
+func (in *input) read(c *cobra.Command) (*manifest.Result, error) {
+	if len(in.files)+len(in.kustomize) == 0 {
+		return nil, errors.New("no input: give files or directories with -f, or a kustomization with -k")
+	}
+	return manifest.Load(manifest.Options{
+		Files: in.files, Kustomize: in.kustomize, Stdin: c.InOrStdin(),
+		DefaultNamespace: in.namespace, SkipUnreadable: in.skipUnreadable,
+	})
+}
+
+// load reads the input and compiles it under the flags given.
+func (in *input) load(c *cobra.Command) (*world, error) {
+	facts, err := in.facts()
+	if err != nil {
+		return nil, err
+	}
+	read, err := in.read(c)
+	if err != nil {
+		return nil, err
+	}
+	snap := read.Snapshot
+	if err := facts.complete(snap.Facts); err != nil {
+		return nil, err
+	}
+	w := &world{}
+	for _, n := range snap.Notes {
+		w.note(n)
+	}
+	snap, lensNotes := facts.version.Apply(snap)
+	for _, n := range lensNotes {
+		w.note(n)
+	}
+	w.notes = append(w.notes, facts.notes...)
+	w.notes = append(w.notes, facts.plugin.Notes(snap)...)
+	w.enforcement = facts.plugin.Enforcement(facts.version)
+	w.snap = snap
+	w.model = policy.Compile(snap, policy.Options{
+		Strict: in.strict, PodCIDRs: facts.podCIDRs, BlockMetadata: in.blockMetadata,
+		Azure: facts.azure, Behaviour: facts.plugin.Behaviour(),
+	})
+	w.resolver = question.NewResolver(w.model, in.namespace)
+	w.resolver.NodePortUnfiltered = facts.plugin.NodePortUnfiltered()
+	return w, nil
+}
+
+func (w *world) note(n cluster.Note) {
+	text := n.Text
+	if at := n.Origin.String(); at != "" {
+		text = at + ": " + text
+	}
+	w.notes = append(w.notes, text)
+}
+
+// facts is what flags, an AKS file and the input itself say of the platform; flags come first.
+type facts struct {
+	version  platform.Version
+	plugin   platform.Plugin
+	podCIDRs []netip.Prefix
+	azure    bool
+	notes    []string
+}
+
+func (in *input) facts() (*facts, error) {
+	out := &facts{}
+	for _, s := range in.podCIDRs {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("--pod-cidr: %q is not a CIDR such as 10.244.0.0/16", s)
+		}
+		out.podCIDRs = append(out.podCIDRs, p.Masked())
+	}
+	if in.aks != "" {
+		if err := out.readAKS(in.aks); err != nil {
+			return nil, err
+		}
+	}
+	if in.kubeVersion != "" {
+		v, err := platform.ParseVersion(in.kubeVersion)
+		if err != nil {
+			return nil, fmt.Errorf("--kube-version: %w", err)
+		}
+		out.version = v
+	}
+	if in.plugin != "" {
+		p, err := platform.ParsePlugin(in.plugin)
+		if err != nil {
+			return nil, fmt.Errorf("--plugin: %w", err)
+		}
+		out.plugin = p
+	}
+	out.azure = out.azure || out.plugin.Name == "azure-npm"
+	return out, nil
+}
+
+func (f *facts) readAKS(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("--aks: %w", err)
+	}
+	a, err := platform.ParseAKS(data)
+	if err != nil {
+		return fmt.Errorf("--aks: %s: %w", path, err)
+	}
+	f.version, f.plugin, f.notes, f.azure = a.Version, a.Plugin, a.Notes, true
+	f.podCIDRs = append(f.podCIDRs, a.PodCIDRs...)
+	return nil
+}
+
+// complete fills in what a saved snapshot says and no flag did.
+func (f *facts) complete(c cluster.Facts) error {
+	var err error
+	if f.version == (platform.Version{}) && c.KubeVersion != "" {
+		if f.version, err = platform.ParseVersion(c.KubeVersion); err != nil {
+			return fmt.Errorf("the snapshot's kubeVersion: %w", err)
+		}
+	}
+	if f.plugin.Name == "" && c.Plugin != "" {
+		if f.plugin, err = platform.ParsePlugin(c.Plugin); err != nil {
+			return fmt.Errorf("the snapshot's plugin: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,288 @@
+// Package explain describes one policy, or the merged effect of all policies on one endpoint, as
+// typed facts.
+//
+// It must never render text and never read input; package report turns its facts into sentences.
+package explain
+
+import (
+	"slices"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// Policy is what one policy says and does.
+type Policy struct {
+	Ref      cluster.PolicyRef `json:"ref"`
+	Origin   cluster.Origin    `json:"origin"`
+	Tier     string            `json:"tier"`               // Admin, NetworkPolicy or Baseline
+	Priority int               `json:"priority,omitempty"` // of cluster policies
+	// Subject is what it selects, in words of selectors.
+	Subject Peer `json:"subject"`
+	// Isolates are the directions in which it isolates its pods (NetworkPolicy), or has rules.
+	Isolates []flow.Direction `json:"isolates,omitempty"`
+	// Leaves are the directions about which it says nothing.
+	Leaves        []flow.Direction `json:"leaves,omitempty"`
+	Sides         []Side           `json:"sides,omitempty"`
+	NotUnderstood []string         `json:"notUnderstood,omitempty"`
+}
+
+// Side is one direction of a policy.
+type Side struct {
+	Direction flow.Direction `json:"direction"`
+	Rules     []Rule         `json:"rules,omitempty"`
+	Inert     int            `json:"inert,omitempty"` // rules that policyTypes leaves out (S29)
+}
+
+// Rule is one rule in words of selectors.
+type Rule struct {
+	ID        cluster.RuleID `json:"rule"` // Peer and Port are -1: the whole rule
+	Origin    cluster.Origin `json:"origin"`
+	Tier      string         `json:"tier"`
+	Name      string         `json:"name,omitempty"`
+	Action    string         `json:"action"`              // Accept, Deny, Pass
+	EveryPeer bool           `json:"everyPeer,omitempty"` // no from or to: everyone, outside addresses included (S13)
+	Peers     []Peer         `json:"peers,omitempty"`
+	EveryPort bool           `json:"everyPort,omitempty"` // no ports: every protocol, ICMP included
+	Ports     []string       `json:"ports,omitempty"`
+	Poisoned  bool           `json:"poisoned,omitempty"` // not understood (S43)
+	// SubjectUnknown: it is not known whether the policy selects the endpoint (only in Endpoint).
+	SubjectUnknown bool `json:"subjectUnknown,omitempty"`
+	// NoSubject: the policy selects no pod of the input, so the rule decides nothing now.
+	NoSubject bool `json:"noSubject,omitempty"`
+	// Covered are other rules that already allow everything this one allows; empty if it is needed
+	// or if that was not worked out.
+	Covered []cluster.RuleID `json:"covered,omitempty"`
+}
+
+// Peer is one item of a rule, or a subject.
+type Peer struct {
+	Kind       string   `json:"kind"`                 // pods, addresses, nodes, names, or nothing (not understood)
+	Namespace  string   `json:"namespace,omitempty"`  // fixed: the policy's own
+	Namespaces string   `json:"namespaces,omitempty"` // selector over namespaces; "all" for every one; unused with Namespace
+	Pods       string   `json:"pods,omitempty"`       // selector over pods; "all" for every one
+	Blocks     []string `json:"blocks,omitempty"`
+	Nodes      string   `json:"nodes,omitempty"`
+	Names      []string `json:"names,omitempty"`
+	Now        []string `json:"now,omitempty"`   // workloads of the input that it selects now
+	Maybe      []string `json:"maybe,omitempty"` // workloads that it may select: their namespace's labels are unknown
+}
+
+// OfPolicy describes a policy of the model.
+func OfPolicy(m *policy.Model, p *policy.Policy) Policy {
+	out := Policy{Ref: p.Ref, Origin: p.Origin.At(""), Tier: p.Tier.String(), Priority: p.Priority, NotUnderstood: p.NotUnderstood}
+	out.Subject = Peer{Kind: "pods", Namespace: p.Namespace, Namespaces: p.Namespaces.String(), Pods: p.Pods.String()}
+	sure := m.SubjectClasses(p, policy.Yes)
+	all := m.SubjectClasses(p, policy.Maybe)
+	out.Subject.Now, out.Subject.Maybe = workloads(m, sure), workloads(m, except(all, sure))
+	for _, d := range flow.Directions {
+		if p.Applies(d) {
+			out.Isolates = append(out.Isolates, d)
+		} else {
+			out.Leaves = append(out.Leaves, d)
+		}
+		side := Side{Direction: d, Inert: p.InertRules(d)}
+		for i := range p.Rules(d) {
+			r := describe(m, p, d, &p.Rules(d)[i])
+			r.NoSubject = len(all) == 0
+			if !r.NoSubject {
+				r.Covered = covered(m, p, d, i, sure)
+			}
+			side.Rules = append(side.Rules, r)
+		}
+		if len(side.Rules) > 0 || side.Inert > 0 {
+			out.Sides = append(out.Sides, side)
+		}
+	}
+	return out
+}
+
+func except(all, without []int) []int {
+	var out []int
+	for _, x := range all {
+		if _, found := slices.BinarySearch(without, x); !found {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func workloads(m *policy.Model, classes []int) []string {
+	var out []string
+	for _, c := range classes {
+		for _, i := range m.Classes()[c].Members {
+			out = append(out, m.Snapshot().Pods[i].Owner.String())
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func describe(m *policy.Model, p *policy.Policy, d flow.Direction, r *policy.Rule) Rule {
+	id := p.RuleID(d, r.Index, -1, -1)
+	out := Rule{ID: id, Origin: p.RuleOrigin(id), Tier: p.Tier.String(), Name: r.Name, Action: r.Action.String(), Poisoned: r.Poisoned}
+	out.EveryPeer, out.EveryPort = r.Peers == nil, r.Ports == nil
+	for i := range r.Peers {
+		out.Peers = append(out.Peers, describePeer(m, &r.Peers[i]))
+	}
+	for i := range r.Ports {
+		out.Ports = append(out.Ports, r.Ports[i].String())
+	}
+	return out
+}
+
+func describePeer(m *policy.Model, p *policy.Peer) Peer {
+	switch p.Kind {
+	case policy.PodPeer:
+		sure := m.SetClasses(p, policy.Yes)
+		return Peer{Kind: "pods", Namespace: p.Namespace, Namespaces: p.Namespaces.String(), Pods: p.Pods.String(),
+			Now: workloads(m, sure), Maybe: workloads(m, except(m.SetClasses(p, policy.Maybe), sure))}
+	case policy.BlockPeer:
+		out := Peer{Kind: "addresses"}
+		for i := range p.Blocks {
+			out.Blocks = append(out.Blocks, p.Blocks[i].String())
+		}
+		return out
+	case policy.NodePeer:
+		return Peer{Kind: "nodes", Nodes: p.Nodes.String()}
+	case policy.DomainPeer:
+		return Peer{Kind: "names", Names: p.Domains}
+	}
+	return Peer{Kind: "nothing"}
+}
+
+// Endpoint is the merged effect of all policies on pods that no policy tells apart.
+type Endpoint struct {
+	Label       string         `json:"label"` // as asked
+	Pods        []string       `json:"pods,omitempty"`
+	Labels      []string       `json:"labels,omitempty"` // key=value, sorted
+	HostNetwork bool           `json:"hostNetwork,omitempty"`
+	Sides       []EndpointSide `json:"sides,omitempty"`
+	// Entries are the ways in from outside that lead to it.
+	Entries []Entry `json:"entries,omitempty"`
+}
+
+// EndpointSide is one direction of an endpoint.
+type EndpointSide struct {
+	Direction flow.Direction `json:"direction"`
+	// Isolating are the NetworkPolicies that select it; none means that everything is allowed that
+	// no cluster policy denies.
+	Isolating []Place `json:"isolating,omitempty"`
+	// Rules are those of every tier that apply, in the order in which they are asked.
+	Rules []Rule `json:"rules,omitempty"`
+	// Foreign are policies of other engines that may decide otherwise.
+	Foreign []Place `json:"foreign,omitempty"`
+}
+
+// Place is something and where it is written.
+type Place struct {
+	Name   string         `json:"name,omitempty"`
+	Origin cluster.Origin `json:"origin"`
+}
+
+// Entry is a Service or route that leads to an endpoint from outside.
+type Entry struct {
+	Name   string         `json:"name,omitempty"`
+	Origin cluster.Origin `json:"origin"`
+	Hosts  []string       `json:"hosts,omitempty"`
+}
+
+// OfEndpoints describes pods, grouped by what policies can tell apart.
+func OfEndpoints(m *policy.Model, label string, pods []int) []Endpoint {
+	snap := m.Snapshot()
+	var out []Endpoint
+	at := map[int]int{}
+	for _, i := range pods {
+		class := m.ClassOf(i)
+		k, ok := at[class]
+		if !ok {
+			k = len(out)
+			at[class] = k
+			out = append(out, describeEndpoint(m, label, i, class))
+		}
+		out[k].Pods = append(out[k].Pods, snap.Pods[i].String())
+	}
+	return out
+}
+
+func describeEndpoint(m *policy.Model, label string, pod, class int) Endpoint {
+	p := &m.Snapshot().Pods[pod]
+	e := Endpoint{Label: label, HostNetwork: class < 0, Entries: entries(m.Snapshot(), p)}
+	for k, v := range p.Labels {
+		e.Labels = append(e.Labels, k+"="+v)
+	}
+	slices.Sort(e.Labels)
+	if class < 0 {
+		return e
+	}
+	for _, d := range flow.Directions {
+		e.Sides = append(e.Sides, endpointSide(m, &m.Classes()[class], d))
+	}
+	return e
+}
+
+func endpointSide(m *policy.Model, c *policy.Class, d flow.Direction) EndpointSide {
+	out := EndpointSide{Direction: d}
+	s := c.Subject(d)
+	add := func(p *policy.Policy, maybe bool) {
+		for i := range p.Rules(d) {
+			r := describe(m, p, d, &p.Rules(d)[i])
+			r.SubjectUnknown = maybe
+			out.Rules = append(out.Rules, r)
+		}
+	}
+	for _, p := range s.Admin {
+		add(p.Policy, p.Maybe)
+	}
+	for _, p := range s.Policies {
+		out.Isolating = append(out.Isolating, Place{p.Ref.String(), p.Origin.At("")})
+		add(p, false)
+	}
+	for _, p := range s.Baseline {
+		if len(s.Policies) == 0 { // S42: not asked for an isolated pod
+			add(p.Policy, p.Maybe)
+		}
+	}
+	for _, i := range c.Foreign(d) {
+		f := &m.Snapshot().ForeignPolicies[i]
+		name := f.Kind + " " + f.Name
+		if f.Namespace != "" {
+			name = f.Kind + " " + f.Namespace + "/" + f.Name
+		}
+		out.Foreign = append(out.Foreign, Place{name, f.Origin})
+	}
+	return out
+}
+
+// entries lists the services that are open to the outside, and the routes, that lead to a pod.
+func entries(snap *cluster.Snapshot, p *cluster.Pod) []Entry {
+	var out []Entry
+	backs := map[string]bool{}
+	for i := range snap.Services {
+		s := &snap.Services[i]
+		if s.Namespace != p.Namespace || len(s.Selector) == 0 || !selects(s.Selector, p.Labels) {
+			continue
+		}
+		backs[s.Namespace+"/"+s.Name] = true
+		if s.Type == "NodePort" || s.Type == "LoadBalancer" {
+			out = append(out, Entry{Name: s.Type + " Service " + s.Namespace + "/" + s.Name, Origin: s.Origin})
+		}
+	}
+	for i := range snap.Entries {
+		e := &snap.Entries[i]
+		if slices.ContainsFunc(e.Backends, func(b cluster.EntryBackend) bool { return backs[b.Namespace+"/"+b.Service] }) {
+			out = append(out, Entry{Name: e.Kind + " " + e.Namespace + "/" + e.Name, Origin: e.Origin, Hosts: e.Hosts})
+		}
+	}
+	return out
+}
+
+func selects(sel, labels map[string]string) bool {
+	for k, v := range sel {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,385 @@
+package question
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// Suggestion is the smallest change that would allow what is denied.
+type Suggestion struct {
+	// Objects are the policies to add, at most one for each direction.
+	Objects []metav1.Object
+	// Verdict is the one that the question's flow gets with them, evaluated again.
+	Verdict flow.Verdict
+	// Opens are other flows that they would open, as "from → to", sorted; at most MaxOpens of Count.
+	Opens []string
+	Count int
+	// Why says why there is no suggestion, or what to know about it.
+	Why []string
+}
+
+// MaxOpens bounds the list of other flows.
+const MaxOpens = 10
+
+// Suggest works out what would allow the first denied part of an answer (nil if none is denied),
+// and evaluates it.
+func (r *Resolver) Suggest(a *Answer) (*Suggestion, error) {
+	for i := range a.Parts {
+		if p := &a.Parts[i]; p.Decision.Verdict == flow.Denied {
+			s := suggesting{r: r, part: p, anyPort: a.AnyPort}
+			return s.run(), nil
+		}
+	}
+	return nil, nil
+}
+
+type suggesting struct {
+	r       *Resolver
+	part    *Part
+	anyPort bool
+	out     Suggestion
+	snap    cluster.Snapshot // with the suggestion added
+}
+
+func (s *suggesting) run() *Suggestion {
+	s.snap = *s.r.Model.Snapshot()
+	d := &s.part.Decision
+	for _, side := range d.Directions() {
+		if side.Verdict == flow.Denied {
+			s.direction(side)
+		}
+	}
+	if len(s.out.Objects) == 0 {
+		return &s.out
+	}
+	m := policy.Compile(&s.snap, s.r.Model.Options())
+	f := d.Flow
+	s.out.Verdict = eval.Verdict(m, &f)
+	s.opens(m)
+	return &s.out
+}
+
+func (s *suggesting) why(format string, args ...any) {
+	s.out.Why = append(s.out.Why, fmt.Sprintf(format, args...))
+}
+
+func (s *suggesting) direction(d *eval.Direction) {
+	switch d.Reason {
+	case flow.Isolated:
+		s.networkPolicy(d.Direction)
+	case flow.AdminRule, flow.BaselineRule:
+		s.clusterPolicy(d)
+	case flow.Metadata:
+		s.why("metadata addresses are blocked by --block-metadata, which no policy can undo")
+	default:
+		s.why("no policy can allow a packet with a source address that is not the pod's own")
+	}
+}
+
+// ends gives the pod that decides the direction and the other end.
+func (s *suggesting) ends(d flow.Direction) (subject *cluster.Pod, other flow.End) {
+	f := &s.part.Decision.Flow
+	snap := s.r.Model.Snapshot()
+	if d == flow.Egress {
+		return &snap.Pods[f.From.Index], f.To
+	}
+	return &snap.Pods[f.To.Index], f.From
+}
+
+func (s *suggesting) networkPolicy(d flow.Direction) {
+	subject, other := s.ends(d)
+	peers := s.peers(d, subject.Namespace, other)
+	if len(peers) == 0 {
+		return
+	}
+	np := &networkingv1.NetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: subject.Namespace, Name: s.name(d)},
+		Spec:       networkingv1.NetworkPolicySpec{PodSelector: s.selector(subject)},
+	}
+	ports := s.ports()
+	if d == flow.Egress {
+		np.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
+		np.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{To: peers, Ports: ports}}
+	} else {
+		np.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+		np.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: peers, Ports: ports}}
+	}
+	s.out.Objects = append(s.out.Objects, np)
+	s.snap.NetworkPolicies = append(slices.Clone(s.snap.NetworkPolicies), cluster.NetworkPolicy{Object: np})
+}
+
+// name is made of both ends, so that it says what the policy is for.
+func (s *suggesting) name(d flow.Direction) string {
+	subject, other := s.ends(d)
+	text := "outside"
+	snap := s.r.Model.Snapshot()
+	switch other.Kind {
+	case flow.Pod:
+		text = snap.Pods[other.Index].Owner.Name
+	case flow.Node:
+		text = snap.Nodes[other.Index].Name
+	}
+	name := "allow-" + subject.Owner.Name + "-from-" + text
+	if d == flow.Egress {
+		name = "allow-" + subject.Owner.Name + "-to-" + text
+	}
+	const most = 63
+	return strings.TrimRight(name[:min(len(name), most)], "-.")
+}
+
+// volatile lists labels that controllers set and that change with every rollout.
+var volatile = []string{"pod-template-hash", "controller-revision-hash", "pod-template-generation",
+	"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "controller-uid", "job-name",
+	"batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"}
+
+// selector gives the fewest labels that select as little as all labels of the pod together do.
+func (s *suggesting) selector(p *cluster.Pod) metav1.LabelSelector {
+	labels := maps.Clone(p.Labels)
+	for _, k := range volatile {
+		delete(labels, k)
+	}
+	least := s.selected(p.Namespace, labels)
+	keys := slices.Sorted(maps.Keys(labels))
+	slices.SortStableFunc(keys, func(a, b string) int { return telling(a) - telling(b) })
+	for _, k := range keys {
+		if len(labels) == 1 {
+			break
+		}
+		v := labels[k]
+		delete(labels, k)
+		if s.selected(p.Namespace, labels) > least {
+			labels[k] = v
+		}
+	}
+	return metav1.LabelSelector{MatchLabels: labels}
+}
+
+// telling ranks labels by how much people like to select by them; the lowest is dropped first.
+func telling(key string) int {
+	return slices.Index([]string{"component", "app.kubernetes.io/component", "tier", "k8s-app", "name", "app.kubernetes.io/name", "app"}, key)
+}
+
+func (s *suggesting) selected(namespace string, labels map[string]string) int {
+	count := 0
+	for i := range s.r.Model.Classes() {
+		c := &s.r.Model.Classes()[i]
+		if c.Namespace == namespace && (len(labels) == 0 || hasLabels(c.Labels, labels)) {
+			count++
+		}
+	}
+	return count
+}
+
+func (s *suggesting) peers(d flow.Direction, namespace string, other flow.End) []networkingv1.NetworkPolicyPeer {
+	snap := s.r.Model.Snapshot()
+	if other.Kind == flow.Pod && !snap.Pods[other.Index].HostNetwork {
+		p := &snap.Pods[other.Index]
+		pods := s.selector(p)
+		peer := networkingv1.NetworkPolicyPeer{PodSelector: &pods}
+		if p.Namespace != namespace {
+			peer.NamespaceSelector = byName(p.Namespace)
+		}
+		return []networkingv1.NetworkPolicyPeer{peer}
+	}
+	var out []networkingv1.NetworkPolicyPeer
+	for _, b := range s.blocks(d, other) {
+		out = append(out, networkingv1.NetworkPolicyPeer{IPBlock: &b})
+	}
+	return out
+}
+
+func byName(namespace string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{cluster.MetadataNameLabel: namespace}}
+}
+
+// blocks gives the addresses of an end that is no pod.
+func (s *suggesting) blocks(d flow.Direction, other flow.End) []networkingv1.IPBlock {
+	regions := s.part.ToRegions
+	if d == flow.Ingress {
+		regions = s.part.FromRegions
+	}
+	if other.Kind != flow.Address {
+		if !other.Addr.IsValid() {
+			s.why("the node's address is not known, so no ipBlock can be written for it")
+			return nil
+		}
+		regions = []policy.Region{{Prefix: prefixOf(other.Addr)}}
+	}
+	var out []networkingv1.IPBlock
+	for _, r := range slices.CompactFunc(slices.Clone(regions), func(a, b policy.Region) bool { return a.Prefix == b.Prefix }) {
+		b := networkingv1.IPBlock{CIDR: r.Prefix.String()}
+		for _, e := range r.Except {
+			b.Except = append(b.Except, e.String())
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// ports gives the port items of the part; none where the question had no port, or for ICMP, which
+// only a rule without ports matches (S20).
+func (s *suggesting) ports() []networkingv1.NetworkPolicyPort {
+	if s.anyPort {
+		s.why("no port was asked, so the rule is for every port; ask with a port for a smaller one")
+		return nil
+	}
+	if s.part.Ports.Contains(netset.Other, 0) {
+		s.why("ICMP is only matched by a rule without ports, which opens every port too")
+		return nil
+	}
+	var out []networkingv1.NetworkPolicyPort
+	for _, e := range s.part.Ports.Entries() {
+		proto := corev1.Protocol(strings.ToUpper(e.Proto.String()))
+		port := networkingv1.NetworkPolicyPort{Protocol: &proto}
+		if e.Range != netset.AllPorts {
+			first := intstr.FromInt32(int32(e.Range.First))
+			port.Port = &first
+			if e.Range.Last > e.Range.First {
+				last := int32(e.Range.Last)
+				port.EndPort = &last
+			}
+		}
+		out = append(out, port)
+	}
+	return out
+}
+
+// clusterPolicy puts an Accept rule before the one that denies.
+func (s *suggesting) clusterPolicy(d *eval.Direction) {
+	denying := s.r.Model.Policy(d.Rule.Policy)
+	if denying.Ref.Kind != "ClusterNetworkPolicy" && denying.Tier == policy.BaselineTier || denying.Priority == 0 {
+		s.why("%s denies with the highest priority there is: the Accept rule has to stand in that policy, before %s; NetworkPolicies cannot allow it", denying.Ref, d.Rule.Path())
+		return
+	}
+	subject, other := s.ends(d.Direction)
+	peer, ok := s.clusterPeer(d.Direction, other)
+	if !ok {
+		return
+	}
+	tier := policyv1alpha2.AdminTier
+	if denying.Tier == policy.BaselineTier {
+		tier = policyv1alpha2.BaselineTier
+	}
+	o := &policyv1alpha2.ClusterNetworkPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "policy.networking.k8s.io/v1alpha2", Kind: "ClusterNetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Name: s.name(d.Direction)},
+		Spec: policyv1alpha2.ClusterNetworkPolicySpec{
+			Tier: tier, Priority: int32(denying.Priority) - 1,
+			Subject: policyv1alpha2.ClusterNetworkPolicySubject{Pods: &policyv1alpha2.NamespacedPod{
+				NamespaceSelector: *byName(subject.Namespace), PodSelector: s.selector(subject)}},
+		},
+	}
+	protocols := s.protocols()
+	if d.Direction == flow.Egress {
+		o.Spec.Egress = []policyv1alpha2.ClusterNetworkPolicyEgressRule{{Action: policyv1alpha2.ClusterNetworkPolicyRuleActionAccept, To: []policyv1alpha2.ClusterNetworkPolicyEgressPeer{peer}, Protocols: protocols}}
+	} else {
+		from := policyv1alpha2.ClusterNetworkPolicyIngressPeer{Namespaces: peer.Namespaces, Pods: peer.Pods}
+		o.Spec.Ingress = []policyv1alpha2.ClusterNetworkPolicyIngressRule{{Action: policyv1alpha2.ClusterNetworkPolicyRuleActionAccept, From: []policyv1alpha2.ClusterNetworkPolicyIngressPeer{from}, Protocols: protocols}}
+	}
+	s.why("%s denies in the %s tier, which no NetworkPolicy can undo", denying.Ref, denying.Tier)
+	s.out.Objects = append(s.out.Objects, o)
+	s.snap.ClusterPolicies = append(slices.Clone(s.snap.ClusterPolicies), cluster.ClusterPolicy{Kind: "ClusterNetworkPolicy", Object: o})
+}
+
+func (s *suggesting) clusterPeer(d flow.Direction, other flow.End) (policyv1alpha2.ClusterNetworkPolicyEgressPeer, bool) {
+	snap := s.r.Model.Snapshot()
+	if other.Kind == flow.Pod && !snap.Pods[other.Index].HostNetwork {
+		p := &snap.Pods[other.Index]
+		return policyv1alpha2.ClusterNetworkPolicyEgressPeer{Pods: &policyv1alpha2.NamespacedPod{
+			NamespaceSelector: *byName(p.Namespace), PodSelector: s.selector(p)}}, true
+	}
+	if d == flow.Ingress {
+		s.why("a ClusterNetworkPolicy's ingress rules know no peers outside the cluster")
+		return policyv1alpha2.ClusterNetworkPolicyEgressPeer{}, false
+	}
+	var networks []policyv1alpha2.CIDR
+	for _, b := range s.blocks(d, other) {
+		if len(b.Except) > 0 {
+			s.why("networks know no exceptions: %s is opened without its holes", b.CIDR)
+		}
+		networks = append(networks, policyv1alpha2.CIDR(b.CIDR))
+	}
+	return policyv1alpha2.ClusterNetworkPolicyEgressPeer{Networks: networks}, len(networks) > 0
+}
+
+func (s *suggesting) protocols() []policyv1alpha2.ClusterNetworkPolicyProtocol {
+	var out []policyv1alpha2.ClusterNetworkPolicyProtocol
+	if s.anyPort || s.part.Ports.Contains(netset.Other, 0) {
+		return nil
+	}
+	for _, e := range s.part.Ports.Entries() {
+		port := &policyv1alpha2.Port{Number: int32(e.Range.First)}
+		if e.Range.Last > e.Range.First {
+			port = &policyv1alpha2.Port{Range: &policyv1alpha2.PortRange{Start: int32(e.Range.First), End: int32(e.Range.Last)}}
+		}
+		switch e.Proto {
+		case netset.TCP:
+			out = append(out, policyv1alpha2.ClusterNetworkPolicyProtocol{TCP: &policyv1alpha2.ClusterNetworkPolicyProtocolTCP{DestinationPort: port}})
+		case netset.UDP:
+			out = append(out, policyv1alpha2.ClusterNetworkPolicyProtocol{UDP: &policyv1alpha2.ClusterNetworkPolicyProtocolUDP{DestinationPort: port}})
+		case netset.SCTP:
+			out = append(out, policyv1alpha2.ClusterNetworkPolicyProtocol{SCTP: &policyv1alpha2.ClusterNetworkPolicyProtocolSCTP{DestinationPort: port}})
+		}
+	}
+	return out
+}
+
+// opens compares every pair of classes that the added policies touch, before and after.
+func (s *suggesting) opens(after *policy.Model) {
+	f := s.part.Decision.Flow
+	seen := map[string]bool{}
+	for _, p := range after.Policies() {
+		if s.r.Model.Policy(p.Ref) != nil {
+			continue
+		}
+		for _, d := range flow.Directions {
+			for _, rule := range p.Rules(d) {
+				for i := range rule.Peers {
+					s.opensOf(after, p, &rule.Peers[i], d, f, seen)
+				}
+			}
+		}
+	}
+	s.out.Opens = slices.Sorted(maps.Keys(seen))
+	s.out.Count = len(s.out.Opens)
+	s.out.Opens = s.out.Opens[:min(len(s.out.Opens), MaxOpens)]
+}
+
+func (s *suggesting) opensOf(after *policy.Model, p *policy.Policy, peer *policy.Peer, d flow.Direction, f flow.Flow, seen map[string]bool) {
+	if peer.Kind != policy.PodPeer {
+		return
+	}
+	snap := s.r.Model.Snapshot()
+	for _, subject := range after.SubjectClasses(p, policy.Maybe) {
+		for _, other := range after.SetClasses(peer, policy.Maybe) {
+			from, to := after.Classes()[subject].Members[0], after.Classes()[other].Members[0]
+			if d == flow.Ingress {
+				from, to = to, from
+			}
+			if from == f.From.Index && to == f.To.Index && f.From.Kind == flow.Pod && f.To.Kind == flow.Pod || from == to {
+				continue
+			}
+			g := f
+			g.From = flow.End{Kind: flow.Pod, Index: from, Addr: addrIn(snap.Pods[from].Addrs, f.Family)}
+			g.To = flow.End{Kind: flow.Pod, Index: to, Addr: addrIn(snap.Pods[to].Addrs, f.Family)}
+			if eval.Verdict(s.r.Model, &g) != flow.Allowed && eval.Verdict(after, &g) == flow.Allowed {
+				seen[snap.Pods[from].Owner.String()+" → "+snap.Pods[to].Owner.String()] = true
+			}
+		}
+	}
+}

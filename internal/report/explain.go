@@ -1,0 +1,298 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/explain"
+	"sallyport.dev/sallyport/internal/flow"
+)
+
+// ExplainPolicy prints what one policy says and does, in sentences.
+func ExplainPolicy(w io.Writer, p *explain.Policy, notes []string) error {
+	var b page
+	b.line("%s %s%s", kindOf(p.Ref), Safe(refName(p.Ref)), place(p.Origin))
+	b.line("")
+	for _, n := range p.NotUnderstood {
+		b.line("  not understood: %s; this part matches nothing, and the policy still isolates", Safe(n))
+	}
+	if p.Tier != "NetworkPolicy" {
+		b.line("  It is asked in the %s tier with priority %d; lower comes first.", p.Tier, p.Priority)
+	}
+	b.line("  It selects %s: %s.", subjectWords(p.Subject), nowWords(p.Subject, "no pod of the input"))
+	b.line("  %s", effectWords(p))
+	for _, s := range p.Sides {
+		b.side(&s, p)
+	}
+	b.line("")
+	b.line("  It makes no difference to %s.", strings.Join(untouched(p), ", "))
+	return b.flush(w, notes)
+}
+
+// page collects the lines of an explanation.
+type page struct{ strings.Builder }
+
+func (b *page) line(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) }
+
+func (b *page) flush(w io.Writer, notes []string) error {
+	if len(notes) > 0 {
+		b.line("")
+	}
+	for _, n := range notes {
+		b.line("  note: %s", Safe(n))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func kindOf(r cluster.PolicyRef) string { return r.Kind }
+
+func refName(r cluster.PolicyRef) string {
+	if r.Namespace == "" {
+		return r.Name
+	}
+	return r.Namespace + "/" + r.Name
+}
+
+func subjectWords(p explain.Peer) string { return podsWords(p) }
+
+// podsWords says which pods a pair of selectors stands for.
+func podsWords(p explain.Peer) string {
+	pods := "every pod"
+	if p.Pods != "all" {
+		pods = "pods with " + Safe(p.Pods)
+	}
+	switch {
+	case p.Namespace != "":
+		return pods + " in namespace " + Safe(p.Namespace)
+	case p.Namespaces == "all":
+		return pods + " in every namespace"
+	}
+	return pods + " in namespaces with " + Safe(p.Namespaces)
+}
+
+func nowWords(p explain.Peer, nothing string) string {
+	now := nothing
+	if len(p.Now) > 0 {
+		now = Safe(shorten(p.Now))
+	}
+	if len(p.Maybe) > 0 {
+		now += "; perhaps " + Safe(shorten(p.Maybe)) + ", whose namespaces' labels are not in the input"
+	}
+	return now
+}
+
+func shorten(list []string) string {
+	const most = 8
+	if len(list) > most+1 {
+		return strings.Join(list[:most], ", ") + fmt.Sprintf(" and %d more", len(list)-most)
+	}
+	return strings.Join(list, ", ")
+}
+
+func effectWords(p *explain.Policy) string {
+	var names []string
+	for _, d := range p.Isolates {
+		names = append(names, d.String())
+	}
+	dirs := strings.Join(names, " and ")
+	switch {
+	case len(names) == 0:
+		return "It has no effect in either direction."
+	case p.Tier != "NetworkPolicy":
+		return "It has rules for " + dirs + "; it isolates nothing: what no rule matches goes on to the next policy."
+	}
+	return "It isolates them for " + dirs + ": there, everything is denied that no policy allows."
+}
+
+func (b *page) side(s *explain.Side, p *explain.Policy) {
+	b.line("")
+	b.line("  %s", s.Direction)
+	if s.Inert > 0 {
+		b.line("    %s inert: policyTypes leaves %s out", plural(s.Inert, "rule is", "rules are"), s.Direction)
+	}
+	for i := range s.Rules {
+		b.rule("    ", &s.Rules[i], s.Direction, false)
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+var actionVerbs = map[string][2]string{
+	"Accept": {"lets out to", "lets in from"},
+	"Deny":   {"denies going to", "denies coming from"},
+	"Pass":   {"leaves to the next tier what goes to", "leaves to the next tier what comes from"},
+}
+
+// rule prints a rule; named tells whether the policy's name has to stand with it.
+func (b *page) rule(indent string, r *explain.Rule, d flow.Direction, named bool) {
+	head := r.ID.Path()
+	if named {
+		head = Safe(r.ID.Policy.String()) + ", " + head
+	}
+	if r.Name != "" {
+		head += fmt.Sprintf(" %q", Safe(r.Name))
+	}
+	verb := actionVerbs[r.Action][d-1]
+	if named && r.Tier != "NetworkPolicy" {
+		head = r.Tier + " tier: " + head
+	}
+	switch {
+	case r.Poisoned && r.Action == "Accept":
+		b.line("%s%s%s was not understood, so it accepts nothing", indent, head, place(r.Origin))
+		return
+	case r.Poisoned:
+		b.line("%s%s%s was not understood, so it denies everything", indent, head, place(r.Origin))
+		return
+	}
+	b.line("%s%s%s %s", indent, head, place(r.Origin), verb)
+	if r.EveryPeer {
+		b.line("%s  everyone, addresses outside the cluster included", indent)
+	}
+	for i := range r.Peers {
+		b.line("%s  %s", indent, peerWords(r.Peers[i]))
+	}
+	b.line("%s  on %s", indent, portsWords(r))
+	b.remarks(indent, r)
+}
+
+func (b *page) remarks(indent string, r *explain.Rule) {
+	if r.SubjectUnknown {
+		b.line("%s  (whether the policy selects this pod is not known: its namespace's labels are not in the input)", indent)
+	}
+	switch {
+	case r.NoSubject:
+		b.line("%s  makes no difference now: the policy selects no pod", indent)
+	case matchesNobody(r):
+		b.line("%s  makes no difference now: it matches no pod of the input", indent)
+	case len(r.Covered) > 0:
+		names := make([]string, 0, len(r.Covered))
+		for _, id := range r.Covered {
+			names = append(names, Safe(id.Policy.String())+" "+id.Path())
+		}
+		b.line("%s  makes no difference: %s already %s all of it", indent, shorten(names), map[bool]string{true: "allows", false: "allow"}[len(names) == 1])
+	}
+}
+
+func matchesNobody(r *explain.Rule) bool {
+	for _, p := range r.Peers {
+		if p.Kind != "pods" || len(p.Now)+len(p.Maybe) > 0 {
+			return false
+		}
+	}
+	return !r.EveryPeer
+}
+
+func peerWords(p explain.Peer) string {
+	switch p.Kind {
+	case "pods":
+		return podsWords(p) + ": now " + nowWords(p, "nobody")
+	case "addresses":
+		return "addresses in " + Safe(shorten(p.Blocks))
+	case "nodes":
+		if p.Nodes == "all" {
+			return "every node"
+		}
+		return "nodes with " + Safe(p.Nodes)
+	case "names":
+		return "the names " + Safe(shorten(p.Names))
+	}
+	return "something that was not understood, which matches nothing"
+}
+
+func portsWords(r *explain.Rule) string {
+	if r.EveryPort {
+		return "every port and protocol"
+	}
+	return Safe(shorten(r.Ports))
+}
+
+// untouched lists what the policy has no say about.
+func untouched(p *explain.Policy) []string {
+	var out []string
+	for _, d := range p.Leaves {
+		out = append(out, d.String()+" of these pods")
+	}
+	out = append(out, "any other pod")
+	if p.Tier == "NetworkPolicy" {
+		out = append(out, "traffic between a pod and its own node", "hostNetwork pods")
+	} else {
+		out = append(out, "hostNetwork pods")
+	}
+	return append(out, "replies of connections that are allowed")
+}
+
+// ExplainEndpoints prints the merged effect of all policies on pods.
+func ExplainEndpoints(w io.Writer, list []explain.Endpoint, notes []string) error {
+	var b page
+	for i := range list {
+		if i > 0 {
+			b.line("")
+		}
+		b.endpoint(&list[i], len(list) > 1)
+	}
+	return b.flush(w, notes)
+}
+
+func (b *page) endpoint(e *explain.Endpoint, several bool) {
+	name := e.Label
+	if several {
+		name += ": " + shorten(e.Pods)
+	}
+	labels := "no labels"
+	if len(e.Labels) > 0 {
+		labels = strings.Join(e.Labels, ", ")
+	}
+	b.line("%s  (%s; %s)", Safe(name), plural(len(e.Pods), "endpoint", "endpoints"), Safe(labels))
+	if e.HostNetwork {
+		b.line("")
+		b.line("  It uses hostNetwork: to policies it is its node, and no policy selects it.")
+	}
+	for i := range e.Sides {
+		b.endpointSide(&e.Sides[i])
+	}
+	if len(e.Entries) > 0 {
+		b.line("")
+		b.line("  ways in from outside the cluster")
+	}
+	for _, x := range e.Entries {
+		hosts := ""
+		if len(x.Hosts) > 0 {
+			hosts = " for " + Safe(shorten(x.Hosts))
+		}
+		b.line("    %s%s%s", Safe(x.Name), place(x.Origin), hosts)
+	}
+}
+
+func (b *page) endpointSide(s *explain.EndpointSide) {
+	b.line("")
+	if len(s.Isolating) == 0 {
+		after := "everything is allowed"
+		if len(s.Rules) > 0 {
+			after = "what no rule below denies is allowed"
+		}
+		b.line("  %s: no NetworkPolicy isolates it, so %s", s.Direction, after)
+	} else {
+		names := make([]string, 0, len(s.Isolating))
+		for _, p := range s.Isolating {
+			names = append(names, Safe(p.Name)+place(p.Origin))
+		}
+		b.line("  %s: isolated by %s", s.Direction, shorten(names))
+		if len(s.Rules) == 0 {
+			b.line("    no rule allows anything")
+		}
+	}
+	for i := range s.Rules {
+		b.rule("    ", &s.Rules[i], s.Direction, true)
+	}
+	for _, f := range s.Foreign {
+		b.line("    not evaluated: %s%s may decide otherwise", Safe(f.Name), place(f.Origin))
+	}
+}

@@ -1,0 +1,220 @@
+package report
+
+import (
+	"encoding/json"
+	"io"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/explain"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/question"
+)
+
+// The JSON forms; docs/schema has a schema for each.
+
+type checkJSON struct {
+	Schema     string          `json:"schema"`
+	Verdict    string          `json:"verdict"`
+	From       string          `json:"from"`
+	To         string          `json:"to"`
+	Asked      string          `json:"asked"`
+	Parts      []partJSON      `json:"parts"`
+	EnforcedBy string          `json:"enforcedBy,omitempty"`
+	Suggestion *suggestionJSON `json:"suggestion,omitempty"`
+	Notes      []string        `json:"notes"`
+}
+
+type partJSON struct {
+	Verdict     string   `json:"verdict"`
+	From        []string `json:"from"`
+	To          []string `json:"to"`
+	Ports       []string `json:"ports"`
+	ServicePort uint16   `json:"servicePort,omitempty"`
+	Families    []string `json:"families"`
+	Egress      sideJSON `json:"egress"`
+	Ingress     sideJSON `json:"ingress"`
+}
+
+type sideJSON struct {
+	Verdict   string       `json:"verdict"`
+	Reason    string       `json:"reason"`
+	Rule      *ruleJSON    `json:"rule,omitempty"`
+	Isolating []policyJSON `json:"isolating,omitempty"`
+	Nearest   *stepJSON    `json:"nearest,omitempty"`
+	Tied      []stepJSON   `json:"tied,omitempty"`
+	Unknown   []gapJSON    `json:"unknown,omitempty"`
+	Assumed   []assumeJSON `json:"assumed,omitempty"`
+	Foreign   []policyJSON `json:"notEvaluated,omitempty"`
+	Steps     []stepJSON   `json:"steps,omitempty"`
+}
+
+type policyJSON struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	Place     string `json:"place,omitempty"`
+}
+
+type ruleJSON struct {
+	Policy   policyJSON `json:"policy"`
+	Path     string     `json:"path"`
+	PortPath string     `json:"portPath,omitempty"`
+	Place    string     `json:"place,omitempty"`
+	Action   string     `json:"action,omitempty"`
+}
+
+type stepJSON struct {
+	Rule   ruleJSON   `json:"rule"`
+	Tier   string     `json:"tier"`
+	Name   string     `json:"name,omitempty"`
+	Match  string     `json:"match"`
+	Misses []missJSON `json:"misses,omitempty"`
+}
+
+type missJSON struct {
+	Want    string `json:"want"`
+	Have    string `json:"have"`
+	Unknown bool   `json:"unknown,omitempty"`
+	Text    string `json:"text"`
+}
+
+type gapJSON struct {
+	What   string      `json:"what"` // rule, subject, own-node, unreadable, not-evaluated
+	Rule   *stepJSON   `json:"rule,omitempty"`
+	Place  string      `json:"place,omitempty"`
+	Policy *policyJSON `json:"policy,omitempty"`
+}
+
+type assumeJSON struct {
+	Block string   `json:"block"`
+	Rule  ruleJSON `json:"rule"`
+}
+
+type suggestionJSON struct {
+	Objects []any    `json:"objects"`
+	Verdict string   `json:"verdict,omitempty"`
+	Opens   []string `json:"opens"`
+	Count   int      `json:"opensCount"`
+	Why     []string `json:"why"`
+}
+
+// CheckJSON prints an answer as JSON.
+func CheckJSON(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOptions) error {
+	out := checkJSON{Schema: "sallyport.dev/check/v1", Verdict: a.Verdict, From: a.From, To: a.To, Asked: a.Asked,
+		Parts: []partJSON{}, EnforcedBy: o.EnforcedBy, Notes: append(append([]string{}, a.Notes...), o.Notes...)}
+	for i := range a.Parts {
+		p := &a.Parts[i]
+		part := partJSON{Verdict: p.Decision.Verdict.String(), From: p.From, To: p.To, Ports: p.Ports.Strings(), ServicePort: p.ServicePort,
+			Egress: side(s, &p.Decision.Egress, o.Trace), Ingress: side(s, &p.Decision.Ingress, o.Trace)}
+		for _, f := range p.Families {
+			part.Families = append(part.Families, f.String())
+		}
+		out.Parts = append(out.Parts, part)
+	}
+	if g := a.Suggestion; g != nil {
+		out.Suggestion = &suggestionJSON{Objects: []any{}, Opens: append([]string{}, g.Opens...), Count: g.Count, Why: append([]string{}, g.Why...)}
+		for _, obj := range g.Objects {
+			out.Suggestion.Objects = append(out.Suggestion.Objects, plain(obj))
+		}
+		if len(g.Objects) > 0 {
+			out.Suggestion.Verdict = g.Verdict.String()
+		}
+	}
+	return writeJSON(w, out)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func side(s *cluster.Snapshot, d *eval.Direction, trace bool) sideJSON {
+	out := sideJSON{Verdict: d.Verdict.String(), Reason: d.Reason.String()}
+	if d.Rule != (cluster.RuleID{}) {
+		r := rule(d.Rule, d.Origin, d.Action.String())
+		out.Rule = &r
+	}
+	if d.Reason == flow.Isolated || d.Reason == flow.OwnNode || d.Reason == flow.PolicyRule {
+		for _, p := range d.Isolating {
+			out.Isolating = append(out.Isolating, policyRef(p.Ref, p.Origin))
+		}
+	}
+	if d.Nearest != nil {
+		n := step(d.Nearest, d.Direction)
+		out.Nearest = &n
+	}
+	for i := range d.Tied {
+		out.Tied = append(out.Tied, step(&d.Tied[i], d.Direction))
+	}
+	for _, g := range d.Unknown {
+		out.Unknown = append(out.Unknown, gap(s, &g, d.Direction))
+	}
+	for _, a := range d.Assumed {
+		out.Assumed = append(out.Assumed, assumeJSON{a.Block, rule(a.Rule, a.Origin, "")})
+	}
+	for _, i := range d.Foreign {
+		out.Foreign = append(out.Foreign, foreign(&s.ForeignPolicies[i]))
+	}
+	for i := range d.Steps {
+		if trace {
+			out.Steps = append(out.Steps, step(&d.Steps[i], d.Direction))
+		}
+	}
+	return out
+}
+
+func policyRef(r cluster.PolicyRef, o cluster.Origin) policyJSON {
+	return policyJSON{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name, Place: o.String()}
+}
+
+func foreign(f *cluster.ForeignPolicy) policyJSON {
+	return policyJSON{Kind: f.Kind, Namespace: f.Namespace, Name: f.Name, Place: f.Origin.String()}
+}
+
+func rule(id cluster.RuleID, o cluster.Origin, action string) ruleJSON {
+	return ruleJSON{Policy: policyRef(id.Policy, cluster.Origin{}), Path: id.Path(), PortPath: id.PortPath(), Place: o.String(), Action: action}
+}
+
+func step(s *eval.Step, d flow.Direction) stepJSON {
+	out := stepJSON{Rule: rule(s.Rule, s.Origin, s.Action.String()), Tier: s.Tier.String(), Name: s.Name, Match: s.Match.String()}
+	for _, m := range s.Misses {
+		out.Misses = append(out.Misses, missJSON{m.Want, m.Have, m.Unknown, missesWords([]eval.Miss{m}, d)})
+	}
+	return out
+}
+
+func gap(s *cluster.Snapshot, g *eval.Gap, d flow.Direction) gapJSON {
+	switch {
+	case g.Unread > 0:
+		return gapJSON{What: "unreadable", Place: s.Unreadable[g.Unread-1].Origin.String()}
+	case g.Foreign > 0:
+		p := foreign(&s.ForeignPolicies[g.Foreign-1])
+		return gapJSON{What: "not-evaluated", Policy: &p}
+	case g.OwnNode:
+		return gapJSON{What: "own-node"}
+	}
+	st := step(g.Step, d)
+	if g.Step.SubjectUnknown {
+		return gapJSON{What: "subject", Rule: &st}
+	}
+	return gapJSON{What: "rule", Rule: &st}
+}
+
+type explainJSON struct {
+	Schema    string             `json:"schema"`
+	Policy    *explain.Policy    `json:"policy,omitempty"`
+	Endpoints []explain.Endpoint `json:"endpoints,omitempty"`
+	Notes     []string           `json:"notes"`
+}
+
+// ExplainPolicyJSON prints what one policy says and does as JSON.
+func ExplainPolicyJSON(w io.Writer, p *explain.Policy, notes []string) error {
+	return writeJSON(w, explainJSON{Schema: "sallyport.dev/explain/v1", Policy: p, Notes: append([]string{}, notes...)})
+}
+
+// ExplainEndpointsJSON prints the merged effect of all policies on pods as JSON.
+func ExplainEndpointsJSON(w io.Writer, list []explain.Endpoint, notes []string) error {
+	return writeJSON(w, explainJSON{Schema: "sallyport.dev/explain/v1", Endpoints: list, Notes: append([]string{}, notes...)})
+}

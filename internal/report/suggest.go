@@ -1,0 +1,67 @@
+package report
+
+import (
+	"encoding/json"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/question"
+)
+
+// plain gives an object as it would be written by hand: no empty status, no creation time.
+func plain(obj any) any {
+	data, err := json.Marshal(obj)
+	if err != nil {
+		return nil
+	}
+	var tree map[string]any
+	if json.Unmarshal(data, &tree) != nil {
+		return nil
+	}
+	delete(tree, "status")
+	if meta, ok := tree["metadata"].(map[string]any); ok {
+		delete(meta, "creationTimestamp")
+	}
+	return tree
+}
+
+func (p *checkPrinter) suggestion(s *question.Suggestion) {
+	p.line("")
+	if len(s.Objects) == 0 {
+		p.line("  no policy to suggest: %s", Safe(strings.Join(s.Why, "; ")))
+		return
+	}
+	p.line("  with this added it would be %s:", s.Verdict)
+	for _, obj := range s.Objects {
+		text, err := yaml.Marshal(plain(obj))
+		if err != nil {
+			continue
+		}
+		p.line("")
+		p.line("    ---")
+		for _, l := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
+			p.line("    %s", Safe(l))
+		}
+	}
+	p.line("")
+	for _, w := range s.Why {
+		p.line("  note: %s", Safe(w))
+	}
+	switch {
+	case s.Count == 0:
+		p.line("  it would open nothing else")
+	default:
+		p.line("  it would also open %s:", plural(s.Count, "other pair", "other pairs"))
+	}
+	for _, o := range s.Opens {
+		p.line("    %s", Safe(o))
+	}
+	if s.Count > len(s.Opens) {
+		p.line("    and %d more", s.Count-len(s.Opens))
+	}
+	if s.Verdict != flow.Allowed {
+		p.line("  that is not enough by itself: see the reasons above")
+	}
+}
