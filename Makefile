@@ -1,0 +1,42 @@
+# Every target is what a person and CI both call. `make` alone prints this help.
+GO      ?= go
+VERSION ?= devel
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: help build test soak fuzz bench cross update clean
+
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+build: ## build bin/sallyport
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
+
+test: ## run every test, the builds for all platforms included
+	$(GO) vet ./...
+	$(GO) test ./...
+	$(MAKE) --no-print-directory cross
+
+soak: ## compare evaluator and oracle on random clusters for an hour (SALLYPORT_SOAK=2h for two)
+	SALLYPORT_SOAK=$${SALLYPORT_SOAK:-1h} $(GO) test ./internal/eval -run 'TestOracle|TestLaws' -v -timeout 0 -count 1 | grep -v '\[rapid\] OK'
+
+FUZZTIME ?= 60s
+fuzz: ## fuzz every reader and Compile, FUZZTIME (60s) each
+	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
+		for f in $$(grep -hoE '^func Fuzz[A-Za-z]+' $$target/*_test.go | cut -d' ' -f2); do \
+			echo "== $$target $$f"; $(GO) test $$target -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done; \
+	done
+
+bench: ## run the benchmarks of the model
+	$(GO) test ./internal/... -run '^$$' -bench . -benchmem
+
+cross: ## build for every platform
+	@for p in $(PLATFORMS); do \
+		echo "build $$p"; GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/sallyport || exit 1; \
+	done
+
+update: ## rewrite the answers in scenarios, READMEs and transcripts (a verdict is never changed)
+	$(GO) test ./cmd/sallyport -update
+
+clean: ## remove what build made
+	rm -rf bin
