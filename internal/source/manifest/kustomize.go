@@ -1,0 +1,3 @@
+package manifest
+
+func (r *reader) kustomize(dir string) {}

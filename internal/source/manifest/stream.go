@@ -1,0 +1,71 @@
+package manifest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/source/objects"
+)
+
+// maxDocument bounds the memory that one YAML document or one JSON object can cost.
+const maxDocument = 32 << 20
+
+// file is one stream of documents.
+type file struct {
+	r    *reader
+	name string
+	// saved: the stream began with the header of a saved snapshot, so that its objects came from a
+	// server and are a cluster over which other files may lie.
+	saved bool
+}
+
+var errTooLarge = errors.New("too large")
+
+// looksLikeJSON matches the beginning of a JSON object but no YAML flow map or template that people write.
+var looksLikeJSON = regexp.MustCompile(`^\s*(\{\s*("|\}|$)|\[)`)
+
+// stream reads a whole file of either format.
+func (r *reader) stream(name string, in io.Reader, isJSON bool) {
+	f := &file{r: r, name: name}
+	br := bufio.NewReaderSize(in, 64<<10)
+	head, _ := br.Peek(512)
+	switch {
+	case bytes.HasPrefix(head, []byte{0xEF, 0xBB, 0xBF}):
+		_, _ = br.Discard(3)
+		head = head[3:]
+	case isUTF16(head):
+		r.fail(cluster.Origin{File: name}, "the file is encoded in UTF-16", "save it as UTF-8")
+		return
+	}
+	if isJSON || looksLikeJSON.Match(head) {
+		f.readJSON(br)
+		return
+	}
+	f.readYAML(br, 1)
+}
+
+// isUTF16 tells of the marks of UTF-16, or of ASCII text encoded in it.
+func isUTF16(head []byte) bool {
+	if len(head) < 2 {
+		return false
+	}
+	return head[0] == 0xFE && head[1] == 0xFF || head[0] == 0xFF && head[1] == 0xFE ||
+		head[0] == 0 && head[1] != 0 || head[0] != 0 && head[1] == 0
+}
+
+func (f *file) origin(line int) cluster.Origin { return cluster.Origin{File: f.name, Line: line} }
+
+func (f *file) fail(line int, problem, hint string) { f.r.fail(f.origin(line), problem, hint) }
+
+// add hands an object over.
+func (f *file) add(d objects.Doc, apiVersion, kind string) {
+	if objects.IsSnapshotHeader(apiVersion, kind) {
+		f.saved = true
+	}
+	d.FromServer, d.Base = f.saved, f.saved
+	f.r.b.Add(d)
+}

@@ -1,0 +1,144 @@
+package objects
+
+import (
+	"slices"
+	"strings"
+)
+
+// groupKind names a kind of object whatever its version.
+type groupKind struct{ group, kind string }
+
+// kindInfo says how a kind is read.
+type kindInfo struct {
+	versions   []string // accepted ones; nil: any
+	namespaced bool
+	policy     bool        // decoded strictly; see readPolicy
+	slim       func() slim // for every other kind; nil: known, but nothing of it is read
+}
+
+func newSlim[T any, P interface {
+	*T
+	slim
+}]() slim {
+	return P(new(T))
+}
+
+const (
+	groupApps       = "apps"
+	groupBatch      = "batch"
+	groupNetworking = "networking.k8s.io"
+	groupPolicy     = "policy.networking.k8s.io"
+	groupGateway    = "gateway.networking.k8s.io"
+	groupDiscovery  = "discovery.k8s.io"
+	groupCilium     = "cilium.io"
+	groupCalico     = "projectcalico.org"
+	groupCalicoCRD  = "crd.projectcalico.org"
+	groupOwn        = "sallyport.dev"
+)
+
+var v1 = []string{"v1"}
+
+var kinds = map[groupKind]kindInfo{
+	{groupNetworking, "NetworkPolicy"}:          {versions: v1, namespaced: true, policy: true},
+	{groupPolicy, "ClusterNetworkPolicy"}:       {versions: []string{"v1alpha2"}, policy: true},
+	{groupPolicy, "AdminNetworkPolicy"}:         {versions: []string{"v1alpha1"}, policy: true},
+	{groupPolicy, "BaselineAdminNetworkPolicy"}: {versions: []string{"v1alpha1"}, policy: true},
+
+	{"", "Namespace"}:              {versions: v1, slim: newSlim[namespaceObject]},
+	{"", "Node"}:                   {versions: v1, slim: newSlim[nodeObject]},
+	{"", "Pod"}:                    {versions: v1, namespaced: true, slim: newSlim[podObject]},
+	{"", "Service"}:                {versions: v1, namespaced: true, slim: newSlim[serviceObject]},
+	{"", "ServiceAccount"}:         {versions: v1, namespaced: true, slim: newSlim[accountObject]},
+	{"", "ReplicationController"}:  {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "Deployment"}:      {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "StatefulSet"}:     {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "DaemonSet"}:       {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "ReplicaSet"}:      {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupBatch, "Job"}:            {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupBatch, "CronJob"}:        {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupNetworking, "Ingress"}:   {versions: v1, namespaced: true, slim: newSlim[ingressObject]},
+	{groupOwn, "Snapshot"}:         {versions: []string{"v1alpha1"}, slim: newSlim[headerObject]},
+	{groupGateway, "HTTPRoute"}:    {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "GRPCRoute"}:    {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "TLSRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "TCPRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "UDPRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "Gateway"}:      {},
+	{groupGateway, "GatewayClass"}: {},
+
+	{"autoscaling", "HorizontalPodAutoscaler"}: {namespaced: true, slim: newSlim[scalerObject]},
+	{groupDiscovery, "EndpointSlice"}:          {versions: v1, namespaced: true, slim: newSlim[sliceObject]},
+
+	{groupCalico, "NetworkPolicy"}:                  {namespaced: true, slim: newSlim[foreignObject]},
+	{groupCalico, "GlobalNetworkPolicy"}:            {slim: newSlim[foreignObject]},
+	{groupCalicoCRD, "NetworkPolicy"}:               {namespaced: true, slim: newSlim[foreignObject]},
+	{groupCalicoCRD, "GlobalNetworkPolicy"}:         {slim: newSlim[foreignObject]},
+	{groupCilium, "CiliumNetworkPolicy"}:            {namespaced: true, slim: newSlim[foreignObject]},
+	{groupCilium, "CiliumClusterwideNetworkPolicy"}: {slim: newSlim[foreignObject]},
+}
+
+// quietGroups are Kubernetes' own groups: a kind in them that is not listed above has nothing to
+// do with network policies, and to say so of each would be noise.
+var quietGroups = map[string]bool{
+	"": true, "admissionregistration.k8s.io": true, "apiextensions.k8s.io": true, "apiregistration.k8s.io": true,
+	groupApps: true, "authentication.k8s.io": true, "authorization.k8s.io": true, "autoscaling": true, groupBatch: true,
+	"certificates.k8s.io": true, "coordination.k8s.io": true, groupDiscovery: true, "events.k8s.io": true,
+	"flowcontrol.apiserver.k8s.io": true, groupGateway: true, "internal.apiserver.k8s.io": true, "metrics.k8s.io": true,
+	groupNetworking: true, "node.k8s.io": true, "policy": true, "rbac.authorization.k8s.io": true, "resource.k8s.io": true,
+	"scheduling.k8s.io": true, "snapshot.storage.k8s.io": true, "storage.k8s.io": true, "storagemigration.k8s.io": true,
+}
+
+// splitAPIVersion gives the group and the version of an apiVersion.
+func splitAPIVersion(apiVersion string) (group, version string) {
+	if g, v, ok := strings.Cut(apiVersion, "/"); ok {
+		return g, v
+	}
+	return "", apiVersion
+}
+
+func (k kindInfo) accepts(version string) bool {
+	return k.versions == nil || slices.Contains(k.versions, version)
+}
+
+// IsSnapshotHeader tells whether the object begins a saved snapshot; the objects after it in the
+// same file came from a server (S32).
+func IsSnapshotHeader(apiVersion, kind string) bool {
+	group, _ := splitAPIVersion(apiVersion)
+	return group == groupOwn && kind == "Snapshot"
+}
+
+// policyKinds are the kinds whose absence in the wrong group or version would open or close
+// something in silence, and which therefore are never skipped (S2).
+var policyKinds = []string{"NetworkPolicy", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"}
+
+// misplacedPolicy tells of an object that is not a kind we read whether it was meant to be one of
+// the policies we do, and what to do about it.
+func misplacedPolicy(gk groupKind) (hint string, is bool) {
+	if info, ok := kinds[gk]; ok && info.policy {
+		return "use " + gk.group + "/" + info.versions[0], true
+	}
+	wrongGroup := quietGroups[gk.group] || gk.group == "extensions" || gk.group == groupPolicy
+	if !wrongGroup {
+		return "", false
+	}
+	for _, kind := range policyKinds {
+		if kind == gk.kind {
+			return "use " + apiVersionOf(kind), true
+		}
+	}
+	if gk.group == groupNetworking || gk.group == groupPolicy {
+		if near := nearest(gk.kind, policyKinds); near != "" {
+			return "did you mean " + near + "?", true
+		}
+	}
+	return "", gk.group == groupPolicy
+}
+
+func apiVersionOf(policyKind string) string {
+	for gk, info := range kinds {
+		if info.policy && gk.kind == policyKind {
+			return gk.group + "/" + info.versions[0]
+		}
+	}
+	return ""
+}

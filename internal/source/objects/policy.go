@@ -1,0 +1,114 @@
+package objects
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
+)
+
+// policy is a policy as far as it was read. Exactly one of network and cluster is set.
+type policy struct {
+	raw      []byte // as it was given, for Pruned
+	names    nameMeta
+	problems []problem
+	notes    []problem
+	network  *networkingv1.NetworkPolicy
+	cluster  *policyv1alpha2.ClusterNetworkPolicy
+}
+
+// readPolicy decodes a policy strictly and checks it as the API server would (S2). With problems,
+// the object holds what was understood, and the rest in a form that matches nothing (S32, S43).
+func readPolicy(kind string, data []byte) *policy {
+	p := &policy{raw: slices.Clone(data)}
+	switch kind {
+	case "NetworkPolicy":
+		p.readNetworkPolicy(data)
+	case "ClusterNetworkPolicy":
+		p.readClusterPolicy(data, clusterDialect)
+	case "AdminNetworkPolicy":
+		p.readClusterPolicy(data, adminDialect)
+	case "BaselineAdminNetworkPolicy":
+		p.readClusterPolicy(data, baselineDialect)
+	}
+	return p
+}
+
+// add records a problem unless its place already has one.
+func (p *policy) add(path, text, hint string) {
+	if !covered(p.problems, path) {
+		p.problems = append(p.problems, problem{path: path, text: text, hint: hint})
+	}
+}
+
+// note records something people should know although it is legal.
+func (p *policy) note(path, text string) {
+	p.notes = append(p.notes, problem{path: path, text: text})
+}
+
+// takeNames copies what is read of the metadata.
+func (p *policy) takeNames(m *metav1.ObjectMeta) {
+	p.names = nameMeta{Name: m.Name, Namespace: m.Namespace, GenerateName: m.GenerateName}
+	for k, v := range m.Annotations {
+		if strings.HasPrefix(k, groupOwn+"/") {
+			if p.names.Annotations == nil {
+				p.names.Annotations = map[string]string{}
+			}
+			p.names.Annotations[k] = v
+		}
+	}
+}
+
+// objectMeta gives the metadata that the Snapshot keeps.
+func (m *nameMeta) objectMeta() metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: m.Name, Namespace: m.Namespace, Annotations: maps.Clone(m.Annotations)}
+}
+
+// checkSelector checks operators, values, keys and label syntax the way servers do.
+func (p *policy) checkSelector(path string, s *metav1.LabelSelector) {
+	root := field.NewPath("x")
+	for _, e := range metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, root) {
+		at := path + strings.TrimPrefix(e.Field, "x")
+		p.add(at, at+": "+lowerFirst(Safe(e.ErrorBody())), operatorHint(e))
+	}
+}
+
+func operatorHint(e *field.Error) string {
+	if strings.HasSuffix(e.Field, ".operator") {
+		return "use In, NotIn, Exists or DoesNotExist"
+	}
+	return ""
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
+
+// nullItems lists the null items of lists in a tree. A decoder reads null as an empty item, and an
+// empty item of a policy means everything; nobody who leaves a lone dash means that.
+func nullItems(path string, v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			out = append(out, nullItems(joinPath(path, k), v[k])...)
+		}
+	case []any:
+		for i := range v {
+			if v[i] == nil {
+				out = append(out, indexPath(path, i))
+			}
+			out = append(out, nullItems(indexPath(path, i), v[i])...)
+		}
+	}
+	return out
+}
