@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/question"
 	"sallyport.dev/sallyport/internal/source/manifest"
+	"sallyport.dev/sallyport/internal/source/objects"
 )
 
 // input holds the flags that every verb which reads a cluster has in common.
@@ -55,14 +56,13 @@ type world struct {
 	notes       []string
 }
 
-func (in *input) read(c *cobra.Command) (*manifest.Result, error) {
+// read gives a builder that holds everything the flags name.
+func (in *input) read(c *cobra.Command) (*objects.Builder, error) {
 	if len(in.files)+len(in.kustomize) == 0 {
 		return nil, errors.New("no input: give files or directories with -f, or a kustomization with -k")
 	}
-	return manifest.Load(manifest.Options{
-		Files: in.files, Kustomize: in.kustomize, Stdin: c.InOrStdin(),
-		DefaultNamespace: in.namespace, SkipUnreadable: in.skipUnreadable,
-	})
+	b := objects.NewBuilder(objects.Options{DefaultNamespace: in.namespace, SkipUnreadable: in.skipUnreadable})
+	return b, manifest.Load(b, manifest.Options{Files: in.files, Kustomize: in.kustomize, Stdin: c.InOrStdin()})
 }
 
 // load reads the input and compiles it under the flags given.
@@ -71,11 +71,14 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, err := in.read(c)
+	b, err := in.read(c)
 	if err != nil {
 		return nil, err
 	}
-	snap := read.Snapshot
+	snap, err := b.Build()
+	if err != nil {
+		return nil, err
+	}
 	if err := facts.complete(snap.Facts); err != nil {
 		return nil, err
 	}

@@ -220,7 +220,7 @@ func (m *Model) nodeMisses(p *Peer, r *Remote) []Miss {
 		return nil
 	}
 	if r.Node < 0 {
-		return []Miss{{PartNode, p.Nodes.String(), "on which node it runs", true}}
+		return []Miss{{PartNode, p.Nodes.String(), "the labels of the node that it runs on", true}}
 	}
 	n := &m.snap.Nodes[r.Node]
 	return labelMisses(PartNode, p.Nodes, n.Labels, !n.Assumed, "node "+n.Name)
@@ -254,14 +254,14 @@ func (m *Model) portMisses(r *Rule, peer, port int, q *Query) []Miss {
 
 func (m *Model) namedPortHave(p *Port, q *Query, have string) string {
 	if q.DestClass < 0 {
-		return "a destination that is no pod"
+		return "a destination that is no pod, so the name means nothing"
 	}
 	for _, c := range m.classes[q.DestClass].Ports {
 		if c.Name == p.Name {
-			return fmt.Sprintf("%s, and %s is %s/%d there", have, p.Name, c.Proto, c.Port)
+			return fmt.Sprintf("%s, where %s is %s/%d", have, p.Name, c.Proto, c.Port)
 		}
 	}
-	return "no port of that name at the destination"
+	return have + ", where the destination declares no port of that name"
 }
 
 // String writes the port item: tcp/80, tcp/8000-8100, tcp (all), or the name of a named port.

@@ -109,6 +109,9 @@ func (a *asking) answer() (*Answer, error) {
 			return nil, err
 		}
 	}
+	if len(a.pairs) == 0 {
+		return nil, errorf("an IPv4 end cannot talk to an IPv6 end", "%s and %s have no address family in common", a.src.Label, a.dst.Label)
+	}
 	a.conclude()
 	return &a.out, nil
 }
@@ -160,8 +163,9 @@ func (a *asking) entryFromOutside() error {
 // viaNodes adds the nodes as sources where traffic from outside may arrive with a node's address (S24).
 func (a *asking) viaNodes() {
 	s := a.dst.Service
-	if !a.src.External || s.Type != "NodePort" && s.Type != "LoadBalancer" {
-		if a.src.External {
+	outside := len(a.src.Regions) > 0
+	if !outside || s.Type != "NodePort" && s.Type != "LoadBalancer" {
+		if outside {
 			a.out.Notes = append(a.out.Notes, a.dst.Label+" is of type "+s.Type+": nothing outside the cluster reaches it by itself")
 		}
 		return

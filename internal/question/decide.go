@@ -22,9 +22,6 @@ type piece struct {
 // decidePair decides a pair of ends, once for each family and each piece of the ports asked.
 func (a *asking) decidePair(p pair) error {
 	families := a.families(p)
-	if len(families) == 0 {
-		return errorf("an IPv4 end cannot talk to an IPv6 end", "%s and %s have no address family in common", p.from.label, p.to.label)
-	}
 	for _, f := range families {
 		fl, ok := a.flow(p, f)
 		if !ok {

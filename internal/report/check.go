@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/question"
 )
 
@@ -138,9 +139,25 @@ func (p *checkPrinter) partTitle(part *question.Part) string {
 		words = append(words, "over "+strings.Join(names, " and "))
 	}
 	if part.ServicePort == 0 && (p.a.AnyPort || p.differ(func(q *question.Part) string { return q.Ports.String() })) {
-		words = append(words, "on "+part.Ports.String())
+		words = append(words, "on "+p.portsOf(part))
 	}
 	return strings.Join(words, ", ")
+}
+
+// portsOf names the ports of a part; a long rest is "everything else".
+func (p *checkPrinter) portsOf(part *question.Part) string {
+	const long = 3
+	var others netset.PortSet
+	for i := range p.a.Parts {
+		if q := &p.a.Parts[i]; q != part {
+			others = others.Union(q.Ports)
+		}
+	}
+	rest := len(p.a.Parts) > 1 && part.Ports.Intersect(others).Empty() && part.Ports.Union(others).Equal(netset.EveryPort())
+	if rest && len(part.Ports.Entries()) > long {
+		return "everything else"
+	}
+	return part.Ports.String()
 }
 
 func (p *checkPrinter) differ(of func(*question.Part) string) bool {
@@ -167,7 +184,8 @@ func (p *checkPrinter) direction(indent string, d *eval.Direction, subject strin
 	}
 	p.line("%s%s", first, reason)
 	if d.Verdict == flow.Denied && d.Nearest != nil {
-		p.line("%snearest rule: %s %s", under, ruleWords(d.Nearest.Rule, d.Nearest.Origin), missesWords(d.Nearest.Misses, d.Direction))
+		p.line("%snearest rule: %s", under, ruleWords(d.Nearest.Rule, d.Nearest.Origin))
+		p.line("%s  %s", under, missesWords(d.Nearest.Misses, d.Direction))
 	}
 	p.gaps(under, d, subject)
 	for _, f := range d.Foreign {

@@ -40,7 +40,7 @@ func policiesWords(list []eval.PolicyAt) string {
 func missWords(m eval.Miss, other string) string {
 	want, have := Safe(m.Want), Safe(m.Have)
 	if m.Unknown {
-		return fmt.Sprintf("wants %s, and %s is not known", wanted(m.Part, want), unknownWords(m.Part, have))
+		return fmt.Sprintf("wants %s, and %s", wanted(m.Part, want), unknownWords(m.Part, have))
 	}
 	switch m.Part {
 	case eval.PartKind:
@@ -77,9 +77,9 @@ func wanted(p eval.MissPart, want string) string {
 
 func unknownWords(p eval.MissPart, have string) string {
 	if p == eval.PartNamespaceLabel || p == eval.PartNode {
-		return "whether it has that: " + have
+		return have + " are not in the input"
 	}
-	return have
+	return have + " is not known"
 }
 
 func missesWords(misses []eval.Miss, d flow.Direction) string {
@@ -98,7 +98,7 @@ func missesWords(misses []eval.Miss, d flow.Direction) string {
 func reasonWords(d *eval.Direction, subject string) string {
 	switch d.Reason {
 	case flow.NoPolicyHere:
-		return "no policy applies at this end: " + Safe(subject) + " is not a pod that policies select"
+		return "policies select no such end: " + Safe(subject)
 	case flow.NotEnforced:
 		return "nothing enforces policies here"
 	case flow.Self:
@@ -116,7 +116,7 @@ func reasonWords(d *eval.Direction, subject string) string {
 	case flow.Isolated:
 		return "isolated by " + policiesWords(d.Isolating) + ", and no rule allows it"
 	case flow.Default:
-		return "no policy decides " + d.Direction.String() + " of " + Safe(subject)
+		return "no policy decides " + d.Direction.String() + " here, so everything is allowed"
 	}
 	return d.Reason.String()
 }
