@@ -224,7 +224,7 @@ func (j *jsonFile) item(o *jsonObject, p part) error {
 
 func (j *jsonFile) addItem(o *jsonObject, p part) {
 	apiVersion, kind := objects.ItemType(o.apiVersion, o.kind)
-	j.add(objects.Doc{
+	j.found(objects.Doc{
 		JSON: p.raw, Origin: j.origin(p.line), APIVersion: apiVersion, Kind: kind,
 		Lines: func() map[string]int {
 			out := map[string]int{}
@@ -246,7 +246,7 @@ func (j *jsonFile) finish(o *jsonObject) {
 		}
 		return
 	}
-	j.add(objects.Doc{
+	j.found(objects.Doc{
 		JSON: o.text(), Origin: j.origin(o.line), APIVersion: o.apiVersion, Kind: o.kind,
 		Lines: o.lines,
 	}, o.apiVersion, o.kind)

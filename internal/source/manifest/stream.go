@@ -16,11 +16,10 @@ const maxDocument = 32 << 20
 
 // file is one stream of documents.
 type file struct {
-	r    *reader
 	name string
-	// saved: the stream began with the header of a saved snapshot, so that its objects came from a
-	// server and are a cluster over which other files may lie.
-	saved bool
+	// found is called for every object, failed for what cannot be read at a line.
+	found  func(d objects.Doc, apiVersion, kind string)
+	failed func(o cluster.Origin, problem, hint string)
 }
 
 var errTooLarge = errors.New("too large")
@@ -28,9 +27,20 @@ var errTooLarge = errors.New("too large")
 // looksLikeJSON matches the beginning of a JSON object but no YAML flow map or template that people write.
 var looksLikeJSON = regexp.MustCompile(`^\s*(\{\s*("|\}|$)|\[)`)
 
-// stream reads a whole file of either format.
+// stream reads a whole file into the Builder. After the header of a saved snapshot its objects
+// came from a server, and are a cluster over which other files may lie.
 func (r *reader) stream(name string, in io.Reader, isJSON bool) {
-	f := &file{r: r, name: name}
+	saved := false
+	f := &file{name: name, failed: r.fail, found: func(d objects.Doc, apiVersion, kind string) {
+		saved = saved || objects.IsSnapshotHeader(apiVersion, kind)
+		d.FromServer, d.Base = saved, saved
+		r.b.Add(d)
+	}}
+	f.read(in, isJSON)
+}
+
+// read finds the objects in a stream of either format.
+func (f *file) read(in io.Reader, isJSON bool) {
 	br := bufio.NewReaderSize(in, 64<<10)
 	head, _ := br.Peek(512)
 	switch {
@@ -38,7 +48,7 @@ func (r *reader) stream(name string, in io.Reader, isJSON bool) {
 		_, _ = br.Discard(3)
 		head = head[3:]
 	case isUTF16(head):
-		r.fail(cluster.Origin{File: name}, "the file is encoded in UTF-16", "save it as UTF-8")
+		f.fail(0, "the file is encoded in UTF-16", "save it as UTF-8")
 		return
 	}
 	if isJSON || looksLikeJSON.Match(head) {
@@ -59,13 +69,4 @@ func isUTF16(head []byte) bool {
 
 func (f *file) origin(line int) cluster.Origin { return cluster.Origin{File: f.name, Line: line} }
 
-func (f *file) fail(line int, problem, hint string) { f.r.fail(f.origin(line), problem, hint) }
-
-// add hands an object over.
-func (f *file) add(d objects.Doc, apiVersion, kind string) {
-	if objects.IsSnapshotHeader(apiVersion, kind) {
-		f.saved = true
-	}
-	d.FromServer, d.Base = f.saved, f.saved
-	f.r.b.Add(d)
-}
+func (f *file) fail(line int, problem, hint string) { f.failed(f.origin(line), problem, hint) }

@@ -164,7 +164,7 @@ func (f *file) value(n *yaml.Node, c *converter, apiVersion, kind string) {
 		f.yamlProblem(c, err)
 		return
 	}
-	f.add(objects.Doc{
+	f.found(objects.Doc{
 		JSON: data, Origin: f.origin(c.base + n.Line), APIVersion: apiVersion, Kind: kind,
 		Lines: func() map[string]int { return c.lines(n) },
 	}, apiVersion, kind)

@@ -3,6 +3,7 @@ package objects
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,11 +11,12 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 )
 
-// Build gives the Snapshot of everything added, or InputErrors. The Builder must not be used again.
+// Build gives the Snapshot of everything added, or InputErrors. It may be called once, and
+// nothing can be added after it.
 func (b *Builder) Build() (*cluster.Snapshot, error) {
 	a := &assembly{b: b, s: &cluster.Snapshot{}, namespaces: map[string]*cluster.Namespace{}, nodes: map[string]*cluster.Node{}}
-	a.items = b.chosen()
-	for _, it := range a.items {
+	b.kept = b.chosen()
+	for _, it := range b.kept {
 		a.take(it)
 	}
 	a.header()
@@ -31,9 +33,8 @@ func (b *Builder) Build() (*cluster.Snapshot, error) {
 
 // assembly is the work of one Build.
 type assembly struct {
-	b     *Builder
-	s     *cluster.Snapshot
-	items []*item
+	b *Builder
+	s *cluster.Snapshot
 
 	namespaces map[string]*cluster.Namespace
 	nodes      map[string]*cluster.Node
@@ -93,7 +94,7 @@ func (a *assembly) use(namespace string) {
 }
 
 func (a *assembly) namespace(it *item, o *namespaceObject) {
-	labels := o.Metadata.Labels
+	labels := maps.Clone(o.Metadata.Labels) // what was written stays as it was, for Pruned
 	if labels == nil {
 		labels = map[string]string{}
 	}
@@ -104,8 +105,9 @@ func (a *assembly) namespace(it *item, o *namespaceObject) {
 		a.b.report(it)
 		return
 	}
+	_, written := labels[cluster.MetadataNameLabel]
 	labels[cluster.MetadataNameLabel] = it.key.name
-	a.namespaces[it.key.name] = &cluster.Namespace{Origin: it.origin, Name: it.key.name, Labels: labels}
+	a.namespaces[it.key.name] = &cluster.Namespace{Origin: it.origin, Name: it.key.name, Labels: labels, NameLabelWritten: written}
 }
 
 // assumeNamespaces moves the namespaces into the Snapshot; those without an object have the one
@@ -168,6 +170,9 @@ func (a *assembly) header() {
 			continue
 		}
 		a.s.Facts.PodCIDRs = append(a.s.Facts.PodCIDRs, p.Masked())
+	}
+	for _, why := range o.Unreadable {
+		a.b.unreadable = append(a.b.unreadable, cluster.Unreadable{Origin: it.origin, Why: why})
 	}
 	a.b.report(it)
 }

@@ -43,8 +43,9 @@ type Doc struct {
 type Builder struct {
 	opts       Options
 	items      map[key][]*item
-	facts      *item // the snapshot header, if there was one
-	seen       int   // see Seen
+	facts      *item   // the snapshot header, if there was one
+	kept       []*item // what Build used, for Pruned
+	seen       int     // see Seen
 	errors     InputErrors
 	unreadable []cluster.Unreadable
 	notes      []cluster.Note
@@ -272,11 +273,6 @@ func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
 func readSlim(data []byte, gk groupKind, info kindInfo) (slim, []problem) {
 	obj := info.slim()
 	problems := decodeInto(data, obj, false)
-	for name := range obj.names().Annotations {
-		if !strings.HasPrefix(name, groupOwn+"/") {
-			delete(obj.names().Annotations, name)
-		}
-	}
 	version := info.versions
 	if version == nil { // the version does not change what is read; keep the one that was written
 		var t typeMeta
@@ -286,6 +282,7 @@ func readSlim(data []byte, gk groupKind, info kindInfo) (slim, []problem) {
 		}
 	}
 	obj.setType(typeMeta{APIVersion: joinAPIVersion(gk.group, version[0]), Kind: gk.kind})
+	trim(obj)
 	return obj, problems
 }
 

@@ -297,7 +297,8 @@ func (p *policy) checkCount(list node, least, most int) {
 	case len(items) < least:
 		p.add(list.path, list.path+" is empty, which is not valid here", "")
 	case len(items) > most:
-		p.add(list.path, fmt.Sprintf("%s has %d items, at most %d are allowed", list.path, len(items), most), "")
+		p.problems = append(p.problems, problem{path: list.path, harmless: true,
+			text: fmt.Sprintf("%s has %d items, at most %d are allowed", list.path, len(items), most)})
 	}
 }
 

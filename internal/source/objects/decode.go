@@ -71,7 +71,7 @@ func anyUnder(problems []problem, path string) bool {
 // word about it would be a consequence and not news.
 func covered(problems []problem, path string) bool {
 	for _, p := range problems {
-		if p.path != "" && under(path, p.path) {
+		if p.path != "" && !p.harmless && under(path, p.path) {
 			return true
 		}
 	}

@@ -106,4 +106,6 @@ type problem struct {
 	path string
 	text string // complete, with the path in it where that helps
 	hint string
+	// harmless: a server would refuse it, but what it says is clear.
+	harmless bool
 }

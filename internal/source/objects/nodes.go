@@ -7,9 +7,12 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 )
 
+// osLabel is set by every kubelet.
+const osLabel = "kubernetes.io/os"
+
 func (a *assembly) node(it *item, o *nodeObject) {
 	n := &cluster.Node{Origin: it.origin, Name: it.key.name, Labels: o.Metadata.Labels}
-	n.Windows = n.Labels["kubernetes.io/os"] == "windows"
+	n.Windows = n.Labels[osLabel] == "windows"
 	for i, addr := range o.Status.Addresses {
 		if addr.Type != "InternalIP" && addr.Type != "ExternalIP" {
 			continue

@@ -69,7 +69,8 @@ func podFrom(spec *podSpec, labels map[string]string) cluster.Pod {
 			account = name
 		}
 	}
-	return cluster.Pod{Labels: labels, HostNetwork: spec.HostNetwork, NodeName: spec.NodeName, Account: account}
+	windows := spec.OS != nil && spec.OS.Name == "windows" || spec.NodeSelector[osLabel] == "windows"
+	return cluster.Pod{Labels: labels, HostNetwork: spec.HostNetwork, NodeName: spec.NodeName, Account: account, Windows: windows}
 }
 
 // addresses reads status.podIPs or status.hostIPs; the older single field counts if the list is empty.
@@ -115,7 +116,7 @@ func containerPorts(path string, spec *podSpec) ([]cluster.ContainerPort, []prob
 				problems = append(problems, problem{path: at, text: fmt.Sprintf("%s.containerPort %d is not between 1 and 65535", at, p.ContainerPort)})
 				continue
 			}
-			out = append(out, cluster.ContainerPort{Name: p.Name, Proto: proto, Port: uint16(p.ContainerPort)})
+			out = append(out, cluster.ContainerPort{Name: p.Name, Proto: proto, Port: uint16(p.ContainerPort), RestartableInit: list == "initContainers"})
 		}
 	}
 	for i := range spec.Containers {

@@ -3,16 +3,15 @@ package objects
 import (
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
 // poison rewrites a cluster-wide policy with problems so that whoever reads it sees what was not
 // understood: an empty peer or protocol, or a rule without peers, each of which makes the whole rule
-// fail closed (S43). Indices stay what they were.
+// fail closed (S43). Indices stay what they were. A list that is merely too long is read as it is.
 func (p *policy) poison(spec *policyv1alpha2.ClusterNetworkPolicySpec, d *dialect) {
 	if anyUnder(p.problems, "spec.subject") || p.hasProblem("spec") {
-		spec.Subject = policyv1alpha2.ClusterNetworkPolicySubject{Namespaces: &metav1.LabelSelector{}}
+		spec.Subject = policyv1alpha2.ClusterNetworkPolicySubject{} // every pod, and every rule poisoned
 	}
 	if d.tiers != nil && anyUnder(p.problems, "spec.tier") {
 		spec.Tier = policyv1alpha2.AdminTier // the tier that nothing else can overrule
@@ -67,7 +66,7 @@ func (p *policy) poisonProtocols(list []policyv1alpha2.ClusterNetworkPolicyProto
 // ruleProblem tells whether a rule has a problem outside the items of its two lists.
 func (p *policy) ruleProblem(path, peers, ports string) bool {
 	for _, q := range p.problems {
-		if under(q.path, path) && !strings.HasPrefix(q.path, path+"."+peers+"[") && !strings.HasPrefix(q.path, path+"."+ports+"[") {
+		if !q.harmless && under(q.path, path) && !strings.HasPrefix(q.path, path+"."+peers+"[") && !strings.HasPrefix(q.path, path+"."+ports+"[") {
 			return true
 		}
 	}

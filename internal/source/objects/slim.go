@@ -80,6 +80,10 @@ type podSpec struct {
 	ServiceAccount     string      `json:"serviceAccount,omitempty"` // the name's deprecated alias
 	Containers         []container `json:"containers,omitempty"`
 	InitContainers     []container `json:"initContainers,omitempty"`
+	OS                 *struct {
+		Name string `json:"name,omitempty"`
+	} `json:"os,omitempty"`
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 }
 
 type container struct {
@@ -263,6 +267,8 @@ type headerObject struct {
 	KubeVersion string   `json:"kubeVersion,omitempty"`
 	Plugin      string   `json:"plugin,omitempty"`
 	PodCIDRs    []string `json:"podCIDRs,omitempty"`
+	// Unreadable is what was missing when the snapshot was saved.
+	Unreadable []string `json:"unreadable,omitempty"`
 }
 
 func (o *namespaceObject) names() *nameMeta { return &o.Metadata.nameMeta }
