@@ -105,7 +105,11 @@ func (a asker) blockMatch(e flow.End, cidr string, except []string) match {
 	if flow.FamilyOf(block.Addr()) != a.f.Family {
 		return no
 	}
-	// S17: an end whose address is not known matches 0.0.0.0/0 or ::/0 without except.
+	// S16: nothing has an address in a v4-mapped block, so this one's is not there either.
+	if block.Addr().Is4In6() {
+		return no
+	}
+	// S17: an end whose address is not known matches 0.0.0.0/0 or ::/0 whose except is empty.
 	if block.Bits() == 0 && len(except) == 0 {
 		return yes
 	}

@@ -23,15 +23,16 @@ func (a asker) clusterPolicies(subject *cluster.Pod, tier policyv1alpha2.Tier) [
 			continue
 		}
 		ref := cluster.PolicyRef{Kind: cp.Kind, Name: cp.Object.Name}
-		p := policy{ref: ref, priority: cp.Object.Spec.Priority, subject: a.subjectMatch(subject, cp.Object.Spec.Subject)}
+		about := cp.Object.Spec.Subject
+		p := policy{ref: ref, priority: cp.Object.Spec.Priority, subject: a.subjectMatch(subject, about)}
 		for i, r := range a.clusterRules(cp.Object) {
 			m, peer, port := a.clusterRule(r)
 			action := r.action
-			if poisoned(r) { // S43
+			if malformed(about) || poisoned(r) { // S43
 				peer, port = -1, -1
 				if action == accept {
 					m = no // matches nothing
-				} else {
+				} else { // Deny, Pass, and an action that is none of the three
 					m, action = yes, deny // deny everything
 				}
 			}
@@ -43,15 +44,20 @@ func (a asker) clusterPolicies(subject *cluster.Pod, tier policyv1alpha2.Tier) [
 	return out
 }
 
+// malformed is S43: a subject without exactly one field. It selects every pod and poisons all rules.
+func malformed(s policyv1alpha2.ClusterNetworkPolicySubject) bool {
+	return fields(s.Namespaces != nil, s.Pods != nil) != 1
+}
+
 // subjectMatch: the pods that the policy is about, never hostNetwork ones (the caller saw to that).
 func (a asker) subjectMatch(pod *cluster.Pod, s policyv1alpha2.ClusterNetworkPolicySubject) match {
 	switch {
+	case malformed(s):
+		return yes
 	case s.Namespaces != nil:
 		return selects(*s.Namespaces, a.namespaceLabels(pod.Namespace))
-	case s.Pods != nil:
-		return a.podMatch(pod, s.Pods.NamespaceSelector, s.Pods.PodSelector)
 	}
-	return no // nothing said means nothing
+	return a.podMatch(pod, s.Pods.NamespaceSelector, s.Pods.PodSelector)
 }
 
 // cnpRule is an ingress or egress rule; ingress peers are the first two fields of egress ones.
@@ -79,8 +85,11 @@ func (a asker) clusterRules(cp *policyv1alpha2.ClusterNetworkPolicy) []cnpRule {
 	return out
 }
 
-// poisoned is S43, and the last sentence of S44.
+// poisoned is S43 for a rule, and what S44 adds for domainNames and named ports.
 func poisoned(r cnpRule) bool {
+	if r.action != accept && r.action != deny && r.action != pass {
+		return true
+	}
 	if len(r.peers) == 0 {
 		return true
 	}
@@ -134,12 +143,9 @@ func portOf(p policyv1alpha2.ClusterNetworkPolicyProtocol) (netset.Proto, *polic
 	return 0, nil
 }
 
-// clusterRule matches the pairs of a rule, as networkPolicyRule does. The subject's part is left to
-// the caller. An action that is none of the three matches nothing (S32).
+// clusterRule matches the pairs of a rule, as networkPolicyRule does. The subject's part, and what
+// poison makes of the rule, are left to the caller.
 func (a asker) clusterRule(r cnpRule) (m match, peerIndex, portIndex int) {
-	if r.action != accept && r.action != deny && r.action != pass {
-		return no, 0, 0
-	}
 	var pairs []match
 	for i, peer := range r.peers {
 		for j := range max(len(r.protocols), 1) {

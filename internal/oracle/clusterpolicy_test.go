@@ -38,6 +38,8 @@ func TestOrderOfClusterPolicies(t *testing.T) { // S40 to S42
 		{rule: "S41", policies: cnp("A", "Admin", 0, ruleText("Accept", none, "")), ask: ask, egress: "allowed default"},
 		{rule: "S41", policies: admin("A", 0, "Accept") + "p: {policyTypes: [Egress]}\n" + "q: {}", ask: "a > b tcp/80", egress: "allowed admin-rule A 0/0/-1", ingress: "denied isolated q"},
 		{rule: "S41", policies: admin("A", 0, "Pass") + base("B", 0, "Deny"), ask: ask, egress: "denied baseline-rule B 0/0/-1"},
+		{rule: "S41", policies: admin("A", 0, "Accept") + admin("B", 0, "Pass"), ask: ask, egress: "allowed admin-rule A 0/0/-1"},
+		{rule: "S41", policies: admin("A", 0, "Accept") + admin("B", 0, "Pass") + isolate, ask: ask, egress: "ambiguous admin-rule A 0/0/-1"},
 		{rule: "S41", policies: base("A", 0, "Pass") + base("B", 1, "Deny"), ask: ask, egress: "allowed default"},
 		{rule: "S42", policies: base("B", 0, "Accept") + isolate, ask: ask, egress: "denied isolated p"},
 		{rule: "S42", policies: base("B", 0, "Deny") + "p: {ingress: []}", ask: ask, egress: "denied baseline-rule B 0/0/-1"},
@@ -66,8 +68,26 @@ func TestPoison(t *testing.T) { // S43, S44
 		ruleCase{rule: "S44", policies: cnp("A", "Admin", 0, ruleText("Accept", "{domainNames: [x.org]}, "+all, "")), ask: "a > c tcp/80", egress: "allowed admin-rule A 0/1/-1"},
 		ruleCase{rule: "S43", policies: "A: {tier: Admin, priority: 0, subject: {namespaces: {matchLabels: {team: z}}}, egress: [{action: Deny, to: []}]}", ask: "a > c tcp/80", egress: "allowed default"},
 		ruleCase{rule: "S43", policies: "A: {tier: Admin, priority: 0, subject: {namespaces: {}}, ingress: [{action: Deny, from: []}]}", ask: "a > c tcp/80", egress: "allowed default", ingress: "denied admin-rule A 0/-1/-1"},
-		ruleCase{rule: "S43", policies: "A: {tier: Admin, priority: 0, subject: {}, egress: [{action: Deny, to: [{namespaces: {}}]}]}", ask: "a > c tcp/80", egress: "allowed default"},
 	)
+	// An action that is none of the three is read as a poisoned Deny, whatever the rule says.
+	for _, action := range []string{"Log", "accept", `""`} {
+		cases = append(cases, ruleCase{rule: "S43", policies: cnp("A", "Admin", 0, ruleText(action, "{nodes: {}}", named)), ask: "a > c tcp/80", egress: "denied admin-rule A 0/-1/-1"})
+	}
+	// A subject without exactly one field selects every pod and poisons all rules of its policy.
+	const ofNone = "{matchLabels: {team: none}}"
+	for _, subject := range []string{"{}", "{namespaces: " + ofNone + ", pods: {namespaceSelector: " + ofNone + ", podSelector: {}}}"} {
+		policy := func(rules string) string {
+			return "A: {tier: Admin, priority: 0, subject: " + subject + ", egress: [" + rules + "]}"
+		}
+		accept, pass := ruleText("Accept", all, ""), ruleText("Pass", "{networks: [1.0.0.0/8]}", "")
+		cases = append(cases,
+			ruleCase{rule: "S43", policies: policy(ruleText("Deny", all, "")), ask: "a > 1.2.3.4 tcp/80", egress: "denied admin-rule A 0/-1/-1"},
+			ruleCase{rule: "S43", policies: policy(accept), ask: "a > c tcp/80", egress: "allowed default"},
+			ruleCase{rule: "S43", policies: policy(accept + ", " + pass), ask: "g > c tcp/80", egress: "denied admin-rule A 1/-1/-1"},
+			ruleCase{rule: "S43", policies: policy(pass), ask: "h > c tcp/80", egress: "allowed no-policy-here"},
+			ruleCase{rule: "S43", policies: policy(pass), ask: "a > c tcp/80", ingress: "allowed default"},
+		)
+	}
 	run(t, cases)
 }
 

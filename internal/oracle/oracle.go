@@ -17,7 +17,7 @@ import (
 
 // Options are the knobs of a question that change its answer.
 type Options struct {
-	Strict        bool           // S17: what is otherwise taken not to match is an unknown match
+	Strict        bool           // S17: what is otherwise taken not to match is an unknown match; S33
 	PodCIDRs      []netip.Prefix // S17: added to those of Snapshot.Facts and of the Nodes
 	BlockMetadata bool           // S27
 	Azure         bool           // S27: also Azure's address; without BlockMetadata it has no effect
@@ -93,7 +93,21 @@ func (a asker) direction() Direction {
 	case a.metadata(): // line 5; S27
 		return Direction{Verdict: flow.Denied, Reason: flow.Metadata}
 	}
-	return a.byPolicy(subject) // lines 6 to 9
+	d := a.byPolicy(subject) // lines 6 to 9
+	if a.notEvaluated(subject) {
+		d.Verdict = flow.Unknown // "its reason stays"
+	}
+	return d
+}
+
+// notEvaluated: "Where something was not evaluated that may decide, a direction that reaches line 6
+// is unknown": an unreadable file (S2), and under --strict a policy of another engine (S33).
+func (a asker) notEvaluated(subject *cluster.Pod) bool {
+	mayDecide := func(p cluster.ForeignPolicy) bool {
+		inScope := p.Namespace == "" || p.Namespace == subject.Namespace
+		return inScope && (a.dir == flow.Egress && p.Egress || a.dir == flow.Ingress && p.Ingress)
+	}
+	return len(a.s.Unreadable) > 0 || a.o.Strict && slices.ContainsFunc(a.s.ForeignPolicies, mayDecide)
 }
 
 // subjectEnd is the end whose policies decide this direction (S18).
@@ -154,7 +168,8 @@ func (a asker) metadata() bool {
 	return false
 }
 
-// ownNode is S22: "is the other end the pod's own node". A hostNetwork pod is its node (S23).
+// ownNode is S22: "is the other end the pod's own node", compared by name. A hostNetwork pod is its
+// node (S23); an address that belongs to no known node is no node.
 func (a asker) ownNode(subject *cluster.Pod) match {
 	var node string // empty: not known which
 	switch e := a.peerEnd(); {

@@ -222,6 +222,7 @@ func TestNetworkPolicyRules(t *testing.T) {
 		{rule: "S22", policies: inNo, ask: "n2 > a tcp/80", ingress: "denied isolated p"},
 		{rule: "S22", policies: inNo, ask: "n1 > t tcp/80", ingress: "unknown isolated p"},
 		{rule: "S22", policies: inNo, ask: "u > a tcp/80", ingress: "unknown isolated p"},
+		{rule: "S22", policies: inNo, ask: "10.1.0.77 > t tcp/80", ingress: "denied isolated p"}, // no node, though t's is not known
 		{rule: "S22", policies: "B: {tier: Baseline, priority: 0, subject: {namespaces: {}}, egress: [{action: Deny, to: [{nodes: {}}]}]}", ask: "a > n1 tcp/80", egress: "denied baseline-rule B 0/0/-1"},
 		{rule: "S22", policies: "A: {tier: Admin, priority: 0, subject: {namespaces: {}}, egress: [{action: Deny, to: [{nodes: {}}]}]}\np: {policyTypes: [Egress]}", ask: "a > n1 tcp/80", egress: "denied admin-rule A 0/0/-1"},
 		{rule: "S23", policies: inNo, ask: "c > h tcp/80", ingress: "allowed no-policy-here"},
@@ -297,8 +298,11 @@ func TestBlocks(t *testing.T) { // S16, S17
 		{"S16", "{cidr: 0.0.0.0/0}", "2001:db8::1 > a tcp/80 v6", Options{}, denied},
 		{"S16", "{cidr: '::/0'}", "1.2.3.4 > a tcp/80", Options{}, denied},
 		{"S16", "{cidr: nonsense}", "1.2.3.4 > a tcp/80", Options{}, denied},
+		{"S16", "{cidr: '::ffff:10.0.0.0/104'}", "c > a tcp/80", Options{}, denied},
+		{"S16", "{cidr: '::ffff:10.0.0.0/104'}", "t > a tcp/80 v6", Options{Strict: true}, denied},
 		{"S17", "{cidr: 10.0.1.0/24}", "c > a tcp/80", Options{}, allowed},
 		{"S17", "{cidr: 0.0.0.0/0}", "t > a tcp/80", Options{}, allowed},
+		{"S17", "{cidr: 0.0.0.0/0, except: []}", "t > a tcp/80", Options{Strict: true}, allowed},
 		{"S17", "{cidr: '::/0'}", "c > a tcp/80 v6", Options{}, allowed},
 		{"S17", "{cidr: 0.0.0.0/0}", "c > a tcp/80 v6", Options{Strict: true}, denied},
 		{"S17", "{cidr: 0.0.0.0/0, except: [9.0.0.0/8]}", "t > a tcp/80", Options{}, denied},
@@ -331,6 +335,43 @@ func TestBlocks(t *testing.T) { // S16, S17
 			t.Error(got)
 		}
 	})
+}
+
+// TestNotEvaluated: what was not evaluated but may decide makes unknown what policies decide (S2, S33).
+func TestNotEvaluated(t *testing.T) {
+	unreadable := func(s *cluster.Snapshot) { s.Unreadable = []cluster.Unreadable{{Why: "broken"}} }
+	foreign := func(namespace string, ingress, egress bool) func(*cluster.Snapshot) {
+		return func(s *cluster.Snapshot) {
+			s.ForeignPolicies = []cluster.ForeignPolicy{{Namespace: namespace, Ingress: ingress, Egress: egress}}
+		}
+	}
+	const normal = "allowed default, denied isolated p"
+	for i, c := range []struct {
+		change func(*cluster.Snapshot)
+		ask    string
+		o      Options
+		want   string
+	}{
+		{unreadable, "c > a tcp/80", Options{}, "unknown default, unknown isolated p"},
+		{unreadable, "a > a tcp/80", Options{}, "allowed self, allowed self"},
+		{unreadable, "1.2.3.4 > h tcp/80", Options{}, "allowed no-policy-here, allowed no-policy-here"},
+		{unreadable, "c > a tcp/80", Options{NotEnforced: true}, "allowed not-enforced, allowed not-enforced"},
+		{foreign("", true, true), "c > a tcp/80", Options{}, normal},
+		{foreign("", true, true), "c > a tcp/80", Options{Strict: true}, "unknown default, unknown isolated p"},
+		{foreign("", true, true), "c > a tcp/80 from 10.9.9.9", Options{Strict: true}, "denied spoofed, unknown isolated p"},
+		{foreign("", false, true), "c > a tcp/80", Options{Strict: true}, "unknown default, denied isolated p"},
+		{foreign("blue", true, true), "c > a tcp/80", Options{Strict: true}, "allowed default, unknown isolated p"},
+		{foreign("blue", false, true), "c > a tcp/80", Options{Strict: true}, normal},
+		{foreign("grey", true, true), "c > a tcp/80", Options{Strict: true}, normal},
+	} {
+		s := base()
+		add(t, s, "p: {}")
+		c.change(s)
+		a := Ask(s, c.o, question(t, s, c.ask))
+		if got := short(a.Egress) + ", " + short(a.Ingress); got != c.want {
+			t.Errorf("case %d, %s: %s, want %s", i, c.ask, got, c.want)
+		}
+	}
 }
 
 func TestParseCIDR(t *testing.T) {

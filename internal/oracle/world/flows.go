@@ -1,8 +1,10 @@
 package world
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"pgregory.net/rapid"
 
@@ -17,6 +19,50 @@ type Case struct {
 	World   World
 	Options oracle.Options
 	Flows   []flow.Flow // indices count in World.Snapshot()
+}
+
+// GoString is what rapid prints of a drawn value: manifests, knobs and questions, not a Go literal of
+// ten thousand characters.
+func (c Case) GoString() string {
+	s := c.World.Snapshot()
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s# %+v\n", c.World.YAML(), c.Options)
+	for _, f := range c.Flows {
+		fmt.Fprintf(&b, "? %s\n", flowText(s, f))
+	}
+	return b.String()
+}
+
+// flowText writes a flow in one line: "blue/pod/p0@10.0.0.1 -> 203.0.113.9 tcp/80 ipv4".
+func flowText(s *cluster.Snapshot, f flow.Flow) string {
+	text := fmt.Sprintf("%s -> %s %v", endText(s, f.From), endText(s, f.To), f.Proto)
+	if f.Proto.HasPorts() {
+		text += fmt.Sprintf("/%d", f.Port)
+	}
+	text += " " + f.Family.String()
+	if f.ViaService {
+		text += " via service"
+	}
+	return text
+}
+
+func endText(s *cluster.Snapshot, e flow.End) string {
+	var name string
+	switch e.Kind {
+	case flow.Address:
+		return e.Addr.String()
+	case flow.Node:
+		name = "node/" + s.Nodes[e.Index].Name
+	default:
+		p := &s.Pods[e.Index]
+		if name = p.String(); p.Replica > 0 {
+			name += fmt.Sprintf("#%d", p.Replica)
+		}
+	}
+	if e.Addr.IsValid() {
+		name += "@" + e.Addr.String()
+	}
+	return name
 }
 
 // Cases generates worlds with n flows each. Example(seed) gives the same case for the same seed.

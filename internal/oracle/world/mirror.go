@@ -37,7 +37,7 @@ func mirrorPrefix(p netip.Prefix) netip.Prefix {
 		return netip.MustParsePrefix("0.0.0.0/0")
 	case p.Addr().Is4():
 		return netip.PrefixFrom(mirrorAddr(p.Addr()), p.Bits()+96)
-	case p.Bits() > 96:
+	case p.Bits() > 96 && mirrorBase.Contains(p.Addr()):
 		return netip.PrefixFrom(mirrorAddr(p.Addr()), p.Bits()-96)
 	}
 	return netip.MustParsePrefix("192.0.2.0/24")

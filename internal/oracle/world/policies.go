@@ -163,7 +163,7 @@ func (w *World) drawClusterPolicy(t *rapid.T, i int) {
 		o.Spec.Egress = append(o.Spec.Egress, drawEgress(t, p.Kind))
 	}
 	if p.FromServer {
-		p.FromServer = poison(t, o, p.Kind)
+		p.FromServer = break43(t, o, p.Kind)
 	}
 	w.ClusterPolicies = append(w.ClusterPolicies, p)
 }
@@ -268,6 +268,38 @@ func drawProtocols(t *rapid.T, names bool) []policyv1alpha2.ClusterNetworkPolicy
 		out = append(out, p)
 	}
 	return out
+}
+
+// break43 breaks a policy in one of the ways of S43 and S44, and tells whether it could. A subject
+// is broken now and then only: it touches every pod and so hides much else.
+func break43(t *rapid.T, o *policyv1alpha2.ClusterNetworkPolicy, kind string) bool {
+	none := metav1.LabelSelector{MatchLabels: map[string]string{"app": "none"}}
+	switch pick(t, "break", "rule", "rule", "rule", "rule", "rule", "action", "no subject", "two subjects") {
+	case "action":
+		return breakAction(t, o)
+	case "no subject":
+		o.Spec.Subject = policyv1alpha2.ClusterNetworkPolicySubject{}
+		return true
+	case "two subjects": // that would select nothing if they counted
+		o.Spec.Subject = policyv1alpha2.ClusterNetworkPolicySubject{Namespaces: &none, Pods: &policyv1alpha2.NamespacedPod{NamespaceSelector: none}}
+		return true
+	}
+	return poison(t, o, kind)
+}
+
+// breakAction gives the last rule of a direction an action that is none of the three.
+func breakAction(t *rapid.T, o *policyv1alpha2.ClusterNetworkPolicy) bool {
+	const action policyv1alpha2.ClusterNetworkPolicyRuleAction = "Log"
+	in, out := len(o.Spec.Ingress), len(o.Spec.Egress)
+	switch {
+	case in > 0 && (out == 0 || oneIn(t, 2, "of ingress")):
+		o.Spec.Ingress[in-1].Action = action
+	case out > 0:
+		o.Spec.Egress[out-1].Action = action
+	default:
+		return false
+	}
+	return true
 }
 
 // poison breaks one rule in one of the ways of S43 and S44, and tells whether there was a rule.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
@@ -215,5 +216,57 @@ func BenchmarkAsk(b *testing.B) {
 	s := c.World.Snapshot()
 	for i := range b.N {
 		oracle.Ask(s, c.Options, c.Flows[i%10])
+	}
+}
+
+// TestBrokenPolicies: whatever S43 knows of broken cluster policies is drawn now and then, and only
+// ever in policies that are from a server.
+func TestBrokenPolicies(t *testing.T) {
+	seen := map[string]int{}
+	for seed := range 1000 {
+		for _, p := range world.Cases(1).Example(seed).World.ClusterPolicies {
+			for _, what := range broken(p) {
+				seen[what]++
+				if !p.FromServer {
+					t.Fatalf("seed %d: %s in a file", seed, what)
+				}
+			}
+		}
+	}
+	for _, what := range []string{"no subject", "two subjects", "unknown action"} {
+		t.Logf("%s: %d", what, seen[what])
+		if seen[what] == 0 {
+			t.Errorf("%s is never drawn", what)
+		}
+	}
+}
+
+func broken(p world.ClusterPolicy) (out []string) {
+	switch subject := p.Object.Spec.Subject; {
+	case subject.Namespaces == nil && subject.Pods == nil:
+		out = append(out, "no subject")
+	case subject.Namespaces != nil && subject.Pods != nil:
+		out = append(out, "two subjects")
+	}
+	known := []policyv1alpha2.ClusterNetworkPolicyRuleAction{"Accept", "Deny", "Pass"}
+	for _, r := range p.Object.Spec.Ingress {
+		if !slices.Contains(known, r.Action) {
+			out = append(out, "unknown action")
+		}
+	}
+	for _, r := range p.Object.Spec.Egress {
+		if !slices.Contains(known, r.Action) {
+			out = append(out, "unknown action")
+		}
+	}
+	return out
+}
+
+// TestGoString: what rapid prints is the manifests and one line for each question.
+func TestGoString(t *testing.T) {
+	c := world.Cases(5).Example(3)
+	text := fmt.Sprintf("%#v", c)
+	if !strings.HasPrefix(text, c.World.YAML()) || strings.Count(text, "\n? ") != len(c.Flows) || strings.Contains(text, "0x") {
+		t.Errorf("not compact:\n%s", text)
 	}
 }
