@@ -99,8 +99,8 @@ func (p *checkPrinter) part(part *question.Part) {
 		p.line("  %s", t)
 	}
 	d := &part.Decision
-	p.direction(indent, &d.Egress, subjectName(part.From))
-	p.direction(indent, &d.Ingress, subjectName(part.To))
+	p.direction(indent, &d.Egress, d.Flow.From.Kind, subjectName(part.From))
+	p.direction(indent, &d.Ingress, d.Flow.To.Kind, subjectName(part.To))
 }
 
 func subjectName(ends []string) string {
@@ -173,16 +173,21 @@ func endsWords(ends []string) string {
 	return strings.Join(ends, ", ")
 }
 
-func (p *checkPrinter) direction(indent string, d *eval.Direction, subject string) {
+func (p *checkPrinter) direction(indent string, d *eval.Direction, kind flow.Kind, subject string) {
 	word := d.Verdict.String()
 	pad := strings.Repeat(" ", max(0, len("allowed")-len(word)))
 	first := fmt.Sprintf("%s%-7s  %s%s  ", indent, d.Direction, word, pad)
 	under := strings.Repeat(" ", len([]rune(first)))
-	reason := reasonWords(d, subject)
+	reason := reasonWords(d, kind)
 	if d.Verdict == flow.Unknown || d.Verdict == flow.Ambiguous {
 		reason = p.openWords(d)
 	}
 	p.line("%s%s", first, reason)
+	if d.Reason == flow.Isolated && d.Verdict == flow.Denied && len(d.Isolating) > 1 {
+		for _, name := range policiesWords(d.Isolating) {
+			p.line("%s  %s", under, name)
+		}
+	}
 	if d.Verdict == flow.Denied && d.Nearest != nil {
 		p.line("%snearest rule: %s", under, ruleWords(d.Nearest.Rule, d.Nearest.Origin))
 		p.line("%s  %s", under, missesWords(d.Nearest.Misses, d.Direction))

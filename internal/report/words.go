@@ -22,17 +22,28 @@ func ruleWords(id cluster.RuleID, o cluster.Origin) string {
 	return Safe(id.Policy.String()) + ", " + id.Path() + place(o)
 }
 
-func policiesWords(list []eval.PolicyAt) string {
-	const most = 4
+// policiesWords names policies and where they are; after a few it only counts them.
+func policiesWords(list []eval.PolicyAt) []string {
+	const most = 5
 	parts := make([]string, 0, len(list))
 	for i, p := range list {
 		if i == most && len(list) > most+1 {
-			parts = append(parts, fmt.Sprintf("and %d more", len(list)-most))
-			break
+			return append(parts, fmt.Sprintf("and %d more", len(list)-most))
 		}
 		parts = append(parts, Safe(p.Ref.String())+place(p.Origin))
 	}
-	return strings.Join(parts, ", ")
+	return parts
+}
+
+// noPolicyWords says why an end of a kind decides nothing (S18, S23).
+func noPolicyWords(k flow.Kind) string {
+	switch k {
+	case flow.Pod:
+		return "no policy selects a hostNetwork pod: it is its node"
+	case flow.Node:
+		return "no policy selects a node"
+	}
+	return "no policy is asked outside the cluster"
 }
 
 // missWords says what a rule wants and what the flow has instead, about the other end of the
@@ -95,10 +106,10 @@ func missesWords(misses []eval.Miss, d flow.Direction) string {
 }
 
 // reasonWords says in a few words why a direction was decided as it was.
-func reasonWords(d *eval.Direction, subject string) string {
+func reasonWords(d *eval.Direction, kind flow.Kind) string {
 	switch d.Reason {
 	case flow.NoPolicyHere:
-		return "policies select no such end: " + Safe(subject)
+		return noPolicyWords(kind)
 	case flow.NotEnforced:
 		return "nothing enforces policies here"
 	case flow.Self:
@@ -114,7 +125,10 @@ func reasonWords(d *eval.Direction, subject string) string {
 	case flow.PolicyRule:
 		return "by " + ruleWords(d.Rule, d.Origin)
 	case flow.Isolated:
-		return "isolated by " + policiesWords(d.Isolating) + ", and no rule allows it"
+		if len(d.Isolating) == 1 {
+			return "isolated by " + policiesWords(d.Isolating)[0] + ", and no rule allows it"
+		}
+		return "no rule allows it, and it is isolated by"
 	case flow.Default:
 		return "no policy decides " + d.Direction.String() + " here, so everything is allowed"
 	}
