@@ -3,13 +3,20 @@ GO      ?= go
 VERSION ?= devel
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build test soak fuzz bench cross update clean
+.PHONY: help build try test soak fuzz bench cross update clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 build: ## build bin/sallyport
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
+
+try: build ## build, and ask three questions about examples/shop
+	bin/sallyport check -f examples/shop shop/api shop/db:5432
+	@echo
+	bin/sallyport check -f examples/shop shop/web shop/db:5432 || test $$? -eq 2 # 2 is the exit status of "denied"
+	@echo
+	bin/sallyport explain -f examples/shop shop/netpol/db
 
 test: ## run every test, the builds for all platforms included
 	$(GO) vet ./...

@@ -236,10 +236,10 @@ func (m *Model) portMisses(r *Rule, peer, port int, q *Query) []Miss {
 	switch {
 	case p.Name != "":
 		if got == Yes && q.Direction == flow.Egress && peer >= 0 && r.Peers[peer].Kind != PodPeer {
-			return []Miss{{PartNamedPort, p.String(), "a peer given by address, where names mean nothing", false}}
+			return []Miss{{PartNamedPort, p.String(), "means nothing for a peer given by address", false}}
 		}
 		if got == No {
-			return []Miss{{PartNamedPort, p.String(), m.namedPortHave(p, q, have), false}}
+			return []Miss{{PartNamedPort, p.String(), m.namedPortHave(p, q), false}}
 		}
 	case got == No && p.Proto != q.Proto:
 		return []Miss{{PartProtocol, p.String(), have, false}}
@@ -252,16 +252,16 @@ func (m *Model) portMisses(r *Rule, peer, port int, q *Query) []Miss {
 	return nil
 }
 
-func (m *Model) namedPortHave(p *Port, q *Query, have string) string {
+func (m *Model) namedPortHave(p *Port, q *Query) string {
 	if q.DestClass < 0 {
-		return "a destination that is no pod, so the name means nothing"
+		return "means nothing at a destination that is no pod"
 	}
 	for _, c := range m.classes[q.DestClass].Ports {
 		if c.Name == p.Name {
-			return fmt.Sprintf("%s, where %s is %s/%d", have, p.Name, c.Proto, c.Port)
+			return fmt.Sprintf("is %s/%d at the destination", c.Proto, c.Port)
 		}
 	}
-	return have + ", where the destination declares no port of that name"
+	return "the destination does not declare"
 }
 
 // String writes the port item: tcp/80, tcp/8000-8100, tcp (all), or the name of a named port.

@@ -43,6 +43,8 @@ type checkPrinter struct {
 	snap *cluster.Snapshot
 	a    *question.Answer
 	o    CheckOptions
+
+	onePort bool // the part being printed is about a single port
 }
 
 func (p *checkPrinter) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
@@ -99,6 +101,8 @@ func (p *checkPrinter) part(part *question.Part) {
 		p.line("  %s", t)
 	}
 	d := &part.Decision
+	e := part.Ports.Entries()
+	p.onePort = len(e) == 1 && e[0].Range.First == e[0].Range.Last
 	p.direction(indent, &d.Egress, d.Flow.From.Kind, subjectName(part.From))
 	p.direction(indent, &d.Ingress, d.Flow.To.Kind, subjectName(part.To))
 }
@@ -190,7 +194,9 @@ func (p *checkPrinter) direction(indent string, d *eval.Direction, kind flow.Kin
 	}
 	if d.Verdict == flow.Denied && d.Nearest != nil {
 		p.line("%snearest rule: %s", under, ruleWords(d.Nearest.Rule, d.Nearest.Origin))
-		p.line("%s  %s", under, missesWords(d.Nearest.Misses, d.Direction))
+		for _, m := range missesList(d.Nearest.Misses, d.Direction, p.onePort) {
+			p.line("%s  %s", under, m)
+		}
 	}
 	p.gaps(under, d, subject)
 	for _, f := range d.Foreign {

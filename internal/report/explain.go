@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
@@ -61,16 +62,16 @@ func subjectWords(p explain.Peer) string { return podsWords(p) }
 // podsWords says which pods a pair of selectors stands for.
 func podsWords(p explain.Peer) string {
 	pods := "every pod"
-	if p.Pods != "all" {
-		pods = "pods with " + Safe(p.Pods)
+	if len(p.Pods) > 0 {
+		pods = "pods with " + Safe(p.Pods.String())
 	}
 	switch {
 	case p.Namespace != "":
 		return pods + " in namespace " + Safe(p.Namespace)
-	case p.Namespaces == "all":
+	case len(p.Namespaces) == 0:
 		return pods + " in every namespace"
 	}
-	return pods + " in namespaces with " + Safe(p.Namespaces)
+	return pods + " in namespaces with " + Safe(p.Namespaces.String())
 }
 
 func nowWords(p explain.Peer, nothing string) string {
@@ -195,12 +196,16 @@ func peerWords(p explain.Peer) string {
 	case "pods":
 		return podsWords(p) + ": now " + nowWords(p, "nobody")
 	case "addresses":
-		return "addresses in " + Safe(shorten(p.Blocks))
+		blocks := make([]string, len(p.Blocks))
+		for i := range p.Blocks {
+			blocks[i] = p.Blocks[i].String()
+		}
+		return "addresses in " + Safe(shorten(blocks))
 	case "nodes":
-		if p.Nodes == "all" {
+		if len(p.Nodes) == 0 {
 			return "every node"
 		}
-		return "nodes with " + Safe(p.Nodes)
+		return "nodes with " + Safe(p.Nodes.String())
 	case "names":
 		return "the names " + Safe(shorten(p.Names))
 	}
@@ -211,7 +216,11 @@ func portsWords(r *explain.Rule) string {
 	if r.EveryPort {
 		return "every port and protocol"
 	}
-	return Safe(shorten(r.Ports))
+	ports := make([]string, len(r.Ports))
+	for i := range r.Ports {
+		ports[i] = r.Ports[i].String()
+	}
+	return Safe(shorten(ports))
 }
 
 // untouched lists what the policy has no say about.
@@ -248,7 +257,12 @@ func (b *page) endpoint(e *explain.Endpoint, several bool) {
 	}
 	labels := "no labels"
 	if len(e.Labels) > 0 {
-		labels = strings.Join(e.Labels, ", ")
+		pairs := make([]string, 0, len(e.Labels))
+		for k, v := range e.Labels {
+			pairs = append(pairs, k+"="+v)
+		}
+		slices.Sort(pairs)
+		labels = strings.Join(pairs, ", ")
 	}
 	b.line("%s  (%s; %s)", Safe(name), plural(len(e.Pods), "endpoint", "endpoints"), Safe(labels))
 	if e.HostNetwork {
@@ -267,7 +281,11 @@ func (b *page) endpoint(e *explain.Endpoint, several bool) {
 		if len(x.Hosts) > 0 {
 			hosts = " for " + Safe(shorten(x.Hosts))
 		}
-		b.line("    %s%s%s", Safe(x.Name), place(x.Origin), hosts)
+		kind := x.Kind
+		if x.Type != "" {
+			kind = x.Type + " Service"
+		}
+		b.line("    %s %s/%s%s%s", kind, Safe(x.Namespace), Safe(x.Name), place(x.Origin), hosts)
 	}
 }
 
@@ -282,7 +300,7 @@ func (b *page) endpointSide(s *explain.EndpointSide) {
 	} else {
 		names := make([]string, 0, len(s.Isolating))
 		for _, p := range s.Isolating {
-			names = append(names, Safe(p.Name)+place(p.Origin))
+			names = append(names, Safe(p.Ref.String())+place(p.Origin))
 		}
 		b.line("  %s: isolated by %s", s.Direction, shorten(names))
 		if len(s.Rules) == 0 {
@@ -292,7 +310,7 @@ func (b *page) endpointSide(s *explain.EndpointSide) {
 	for i := range s.Rules {
 		b.rule("    ", &s.Rules[i], s.Direction, true)
 	}
-	for _, f := range s.Foreign {
-		b.line("    not evaluated: %s%s may decide otherwise", Safe(f.Name), place(f.Origin))
+	for i := range s.Foreign {
+		b.line("    not evaluated: %s may decide otherwise", foreignWords(&s.Foreign[i]))
 	}
 }

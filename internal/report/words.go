@@ -69,7 +69,7 @@ func missWords(m eval.Miss, other string) string {
 	case eval.PartProtocol, eval.PartPort:
 		return fmt.Sprintf("wants %s, and this is %s", want, have)
 	case eval.PartNamedPort:
-		return fmt.Sprintf("wants the port named %s, and this is %s", want, have)
+		return fmt.Sprintf("wants the port named %s, which %s", want, have)
 	}
 	return "was not understood"
 }
@@ -94,15 +94,25 @@ func unknownWords(p eval.MissPart, have string) string {
 }
 
 func missesWords(misses []eval.Miss, d flow.Direction) string {
+	return strings.Join(missesList(misses, d, true), "; ")
+}
+
+// missesList says each miss by itself. Where a part is about many ports, onePort is false and the
+// number that stood for all of them is not mentioned.
+func missesList(misses []eval.Miss, d flow.Direction, onePort bool) []string {
 	other := "source"
 	if d == flow.Egress {
 		other = "destination"
 	}
 	parts := make([]string, 0, len(misses))
 	for _, m := range misses {
+		if !onePort && !m.Unknown && (m.Part == eval.PartPort || m.Part == eval.PartProtocol) {
+			parts = append(parts, "wants "+Safe(m.Want))
+			continue
+		}
 		parts = append(parts, missWords(m, other))
 	}
-	return strings.Join(parts, "; ")
+	return parts
 }
 
 // reasonWords says in a few words why a direction was decided as it was.
