@@ -87,11 +87,11 @@ func (j *jsonFile) syntax(err error) {
 		if at := j.lines.at(se.Offset); at > line {
 			line = at
 		}
-		j.fail(line, "this is not JSON: "+objects.Safe(err.Error()), "")
+		j.fail(line, "this is not JSON: "+objects.SafeText(err.Error()), "")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		j.fail(line, "this is not JSON: the file ends in the middle of an object", "")
 	default:
-		j.fail(line, "cannot be read: "+objects.Safe(reason(err)), "")
+		j.fail(line, "cannot be read: "+objects.SafeText(reason(err)), "")
 	}
 }
 

@@ -45,23 +45,18 @@ func (r *reader) kustomize(dir string) {
 	}
 	m, err := build(dir, top)
 	if err != nil {
-		r.fail(cluster.Origin{File: top}, "kustomize: "+oneLine(err), "")
+		r.fail(cluster.Origin{File: top}, "kustomize: "+objects.SafeText(err.Error()), "")
 		return
 	}
 	k := &kustomized{dir: dir, top: top, sources: map[string][]source{}}
 	for _, res := range m.Resources() {
 		doc, err := k.doc(res)
 		if err != nil {
-			r.fail(cluster.Origin{File: top}, "kustomize: "+oneLine(err), "")
+			r.fail(cluster.Origin{File: top}, "kustomize: "+objects.SafeText(err.Error()), "")
 			continue
 		}
 		r.b.Add(doc)
 	}
-}
-
-// oneLine makes a library's message fit for ours.
-func oneLine(err error) string {
-	return objects.Safe(strings.Join(strings.Fields(err.Error()), " "))
 }
 
 // build runs kustomize with everything off that could reach beyond the directory: files outside

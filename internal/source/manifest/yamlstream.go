@@ -122,7 +122,7 @@ func (f *file) document(text []byte, start int) {
 			}
 			problem = m[2]
 		}
-		f.notYAML(text, line, objects.Safe(problem))
+		f.notYAML(text, line, objects.SafeText(problem))
 		return
 	}
 	if len(root.Content) == 0 {

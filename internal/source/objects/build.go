@@ -171,8 +171,8 @@ func (a *assembly) header() {
 		}
 		a.s.Facts.PodCIDRs = append(a.s.Facts.PodCIDRs, p.Masked())
 	}
-	for _, why := range o.Unreadable {
-		a.b.unreadable = append(a.b.unreadable, cluster.Unreadable{Origin: it.origin, Why: why})
+	for _, why := range o.Unreadable { // says its place itself
+		a.b.unreadable = append(a.b.unreadable, cluster.Unreadable{Why: why})
 	}
 	a.b.report(it)
 }

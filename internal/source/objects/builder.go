@@ -163,7 +163,7 @@ func notAnObject(data []byte, err error) InputError {
 		return InputError{Problem: "this is not a Kubernetes object but a bare value or list"}
 	}
 	if isSyntax, _ := kjson.SyntaxErrorOffset(err); isSyntax {
-		return InputError{Problem: "this is not JSON: " + Safe(err.Error())}
+		return InputError{Problem: "this is not JSON: " + SafeText(err.Error())}
 	}
 	return InputError{Problem: "apiVersion and kind must be strings"}
 }

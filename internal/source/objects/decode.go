@@ -33,7 +33,7 @@ func decodeInto(data []byte, obj any, strict bool) []problem {
 		err = kjson.UnmarshalCaseSensitivePreserveInts(text, obj)
 	}
 	if err != nil {
-		problems = append(problems, problem{text: "cannot be decoded: " + Safe(err.Error())})
+		problems = append(problems, problem{text: "cannot be decoded: " + SafeText(err.Error())})
 	}
 	return problems
 }
@@ -44,7 +44,7 @@ func decodeTree(data []byte) (any, []problem) {
 	var tree any
 	strictErrors, err := kjson.UnmarshalStrict(data, &tree, kjson.DisallowDuplicateFields)
 	if err != nil {
-		return nil, []problem{{text: "cannot be decoded: " + Safe(err.Error())}}
+		return nil, []problem{{text: "cannot be decoded: " + SafeText(err.Error())}}
 	}
 	var problems []problem
 	for _, e := range strictErrors {

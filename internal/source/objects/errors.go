@@ -101,6 +101,25 @@ func Safe(s string) string {
 	return s
 }
 
+// SafeText gives a library's message as it may be printed: on one line, what is not printable
+// escaped, and cut where it gets too long to read.
+func SafeText(s string) string {
+	const most = 300
+	var out strings.Builder
+	for _, r := range strings.Join(strings.Fields(s), " ") {
+		if out.Len() > most {
+			out.WriteString("…")
+			break
+		}
+		if !strconv.IsPrint(r) || r == utf8.RuneError {
+			out.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+			continue
+		}
+		out.WriteRune(r)
+	}
+	return out.String()
+}
+
 // problem is something wrong at a path inside one object.
 type problem struct {
 	path string

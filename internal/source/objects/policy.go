@@ -2,6 +2,7 @@ package objects
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -72,10 +73,17 @@ func (m *nameMeta) objectMeta() metav1.ObjectMeta {
 
 // checkSelector checks operators, values, keys and label syntax the way servers do.
 func (p *policy) checkSelector(path string, s *metav1.LabelSelector) {
-	root := field.NewPath("x")
-	for _, e := range metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, root) {
+	known := slices.Clone(p.problems) // labels come in no order: none of them may hide another
+	for _, e := range metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, field.NewPath("x")) {
 		at := path + strings.TrimPrefix(e.Field, "x")
-		p.add(at, at+": "+lowerFirst(Safe(e.ErrorBody())), operatorHint(e))
+		if covered(known, at) {
+			continue
+		}
+		text := at
+		if value := reflect.ValueOf(e.BadValue); value.Kind() == reflect.String && e.Type == field.ErrorTypeInvalid {
+			text += " " + quoteShort(value.String())
+		}
+		p.problems = append(p.problems, problem{path: at, text: text + ": " + SafeText(e.Detail), hint: operatorHint(e)})
 	}
 }
 
@@ -84,13 +92,6 @@ func operatorHint(e *field.Error) string {
 		return "use In, NotIn, Exists or DoesNotExist"
 	}
 	return ""
-}
-
-func lowerFirst(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToLower(s[:1]) + s[1:]
 }
 
 // nullItems lists the null items of lists in a tree. A decoder reads null as an empty item, and an
