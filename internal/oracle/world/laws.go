@@ -7,6 +7,7 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"sallyport.dev/sallyport/internal/cluster"
@@ -108,6 +109,53 @@ func SplitPolicies(w World) World {
 	}
 	w.NetworkPolicies = out
 	return w
+}
+
+// AddRule draws one more rule into a NetworkPolicy with explicit policyTypes (an egress rule in one
+// without them could isolate egress, S1). False if the world has no such policy.
+func AddRule(t *rapid.T, w World) (World, bool) {
+	w = w.clone()
+	var specs []*networkingv1.NetworkPolicySpec
+	for i := range w.NetworkPolicies {
+		if spec := &w.NetworkPolicies[i].Object.Spec; len(spec.PolicyTypes) > 0 {
+			specs = append(specs, spec)
+		}
+	}
+	if len(specs) == 0 {
+		return w, false
+	}
+	spec := pick(t, "policy", specs...)
+	peers, ports := drawRule(t)
+	if pick(t, "direction", spec.PolicyTypes...) == networkingv1.PolicyTypeIngress {
+		at := ints[len(spec.Ingress)+1].Draw(t, "place")
+		spec.Ingress = slices.Insert(spec.Ingress, at, networkingv1.NetworkPolicyIngressRule{From: peers, Ports: ports})
+		return w, true
+	}
+	at := ints[len(spec.Egress)+1].Draw(t, "place")
+	spec.Egress = slices.Insert(spec.Egress, at, networkingv1.NetworkPolicyEgressRule{To: peers, Ports: ports})
+	return w, true
+}
+
+// RemoveRule takes a rule out of a NetworkPolicy and leaves the policyTypes that it had, written or
+// not. False if the world has no NetworkPolicy with a rule.
+func RemoveRule(t *rapid.T, w World) (World, bool) {
+	w = w.clone()
+	var removals []func()
+	for i := range w.NetworkPolicies {
+		spec := &w.NetworkPolicies[i].Object.Spec
+		types := networkPolicy(w.NetworkPolicies[i]).Object.Spec.PolicyTypes
+		for j := range spec.Ingress {
+			removals = append(removals, func() { spec.PolicyTypes, spec.Ingress = types, slices.Delete(spec.Ingress, j, j+1) })
+		}
+		for j := range spec.Egress {
+			removals = append(removals, func() { spec.PolicyTypes, spec.Egress = types, slices.Delete(spec.Egress, j, j+1) })
+		}
+	}
+	if len(removals) == 0 {
+		return w, false
+	}
+	pick(t, "rule", removals...)()
+	return w, true
 }
 
 // Rename gives every namespace, pod, deployment, node and policy another name, with the opposite
