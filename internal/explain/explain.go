@@ -12,67 +12,78 @@ import (
 	"sallyport.dev/sallyport/internal/policy"
 )
 
+// The words of policies are those of package policy; the names here let a renderer speak them
+// without knowing the model.
+type (
+	// Selector is a label selector in normal form; the zero value selects everything.
+	Selector = policy.Selector
+	// Block is one CIDR with its holes.
+	Block = policy.Block
+	// Port is one item of ports or protocols.
+	Port = policy.Port
+)
+
 // Policy is what one policy says and does.
 type Policy struct {
-	Ref      cluster.PolicyRef `json:"ref"`
-	Origin   cluster.Origin    `json:"origin"`
-	Tier     string            `json:"tier"`               // Admin, NetworkPolicy or Baseline
-	Priority int               `json:"priority,omitempty"` // of cluster policies
+	Ref      cluster.PolicyRef
+	Origin   cluster.Origin
+	Tier     string // Admin, NetworkPolicy or Baseline
+	Priority int    // of cluster policies
 	// Subject is what it selects, in words of selectors.
-	Subject Peer `json:"subject"`
+	Subject Peer
 	// Isolates are the directions in which it isolates its pods (NetworkPolicy), or has rules.
-	Isolates []flow.Direction `json:"isolates,omitempty"`
+	Isolates []flow.Direction
 	// Leaves are the directions about which it says nothing.
-	Leaves        []flow.Direction `json:"leaves,omitempty"`
-	Sides         []Side           `json:"sides,omitempty"`
-	NotUnderstood []string         `json:"notUnderstood,omitempty"`
+	Leaves        []flow.Direction
+	Sides         []Side
+	NotUnderstood []string
 }
 
 // Side is one direction of a policy.
 type Side struct {
-	Direction flow.Direction `json:"direction"`
-	Rules     []Rule         `json:"rules,omitempty"`
-	Inert     int            `json:"inert,omitempty"` // rules that policyTypes leaves out (S29)
+	Direction flow.Direction
+	Rules     []Rule
+	Inert     int // rules that policyTypes leaves out (S29)
 }
 
 // Rule is one rule in words of selectors.
 type Rule struct {
-	ID        cluster.RuleID `json:"rule"` // Peer and Port are -1: the whole rule
-	Origin    cluster.Origin `json:"origin"`
-	Tier      string         `json:"tier"`
-	Name      string         `json:"name,omitempty"`
-	Action    string         `json:"action"`              // Accept, Deny, Pass
-	EveryPeer bool           `json:"everyPeer,omitempty"` // no from or to: everyone, outside addresses included (S13)
-	Peers     []Peer         `json:"peers,omitempty"`
-	EveryPort bool           `json:"everyPort,omitempty"` // no ports: every protocol, ICMP included
-	Ports     []string       `json:"ports,omitempty"`
-	Poisoned  bool           `json:"poisoned,omitempty"` // not understood (S43)
+	ID        cluster.RuleID // Peer and Port are -1: the whole rule
+	Origin    cluster.Origin
+	Tier      string
+	Name      string
+	Action    string // Accept, Deny, Pass
+	EveryPeer bool   // no from or to: everyone, outside addresses included (S13)
+	Peers     []Peer
+	EveryPort bool // no ports: every protocol, ICMP included
+	Ports     []Port
+	Poisoned  bool // not understood (S43)
 	// SubjectUnknown: it is not known whether the policy selects the endpoint (only in Endpoint).
-	SubjectUnknown bool `json:"subjectUnknown,omitempty"`
+	SubjectUnknown bool
 	// NoSubject: the policy selects no pod of the input, so the rule decides nothing now.
-	NoSubject bool `json:"noSubject,omitempty"`
+	NoSubject bool
 	// Covered are other rules that already allow everything this one allows; empty if it is needed
 	// or if that was not worked out.
-	Covered []cluster.RuleID `json:"covered,omitempty"`
+	Covered []cluster.RuleID
 }
 
 // Peer is one item of a rule, or a subject.
 type Peer struct {
-	Kind       string   `json:"kind"`                 // pods, addresses, nodes, names, or nothing (not understood)
-	Namespace  string   `json:"namespace,omitempty"`  // fixed: the policy's own
-	Namespaces string   `json:"namespaces,omitempty"` // selector over namespaces; "all" for every one; unused with Namespace
-	Pods       string   `json:"pods,omitempty"`       // selector over pods; "all" for every one
-	Blocks     []string `json:"blocks,omitempty"`
-	Nodes      string   `json:"nodes,omitempty"`
-	Names      []string `json:"names,omitempty"`
-	Now        []string `json:"now,omitempty"`   // workloads of the input that it selects now
-	Maybe      []string `json:"maybe,omitempty"` // workloads that it may select: their namespace's labels are unknown
+	Kind       string   // pods, addresses, nodes, names, or nothing (not understood)
+	Namespace  string   // fixed: the policy's own
+	Namespaces Selector // over namespaces; unused with Namespace
+	Pods       Selector
+	Blocks     []Block
+	Nodes      Selector
+	Names      []string
+	Now        []string // workloads of the input that it selects now
+	Maybe      []string // workloads that it may select: their namespace's labels are unknown
 }
 
 // OfPolicy describes a policy of the model.
 func OfPolicy(m *policy.Model, p *policy.Policy) Policy {
 	out := Policy{Ref: p.Ref, Origin: p.Origin.At(""), Tier: p.Tier.String(), Priority: p.Priority, NotUnderstood: p.NotUnderstood}
-	out.Subject = Peer{Kind: "pods", Namespace: p.Namespace, Namespaces: p.Namespaces.String(), Pods: p.Pods.String()}
+	out.Subject = Peer{Kind: "pods", Namespace: p.Namespace, Namespaces: p.Namespaces, Pods: p.Pods}
 	sure := m.SubjectClasses(p, policy.Yes)
 	all := m.SubjectClasses(p, policy.Maybe)
 	out.Subject.Now, out.Subject.Maybe = workloads(m, sure), workloads(m, except(all, sure))
@@ -126,9 +137,7 @@ func describe(m *policy.Model, p *policy.Policy, d flow.Direction, r *policy.Rul
 	for i := range r.Peers {
 		out.Peers = append(out.Peers, describePeer(m, &r.Peers[i]))
 	}
-	for i := range r.Ports {
-		out.Ports = append(out.Ports, r.Ports[i].String())
-	}
+	out.Ports = r.Ports
 	return out
 }
 
@@ -136,16 +145,12 @@ func describePeer(m *policy.Model, p *policy.Peer) Peer {
 	switch p.Kind {
 	case policy.PodPeer:
 		sure := m.SetClasses(p, policy.Yes)
-		return Peer{Kind: "pods", Namespace: p.Namespace, Namespaces: p.Namespaces.String(), Pods: p.Pods.String(),
+		return Peer{Kind: "pods", Namespace: p.Namespace, Namespaces: p.Namespaces, Pods: p.Pods,
 			Now: workloads(m, sure), Maybe: workloads(m, except(m.SetClasses(p, policy.Maybe), sure))}
 	case policy.BlockPeer:
-		out := Peer{Kind: "addresses"}
-		for i := range p.Blocks {
-			out.Blocks = append(out.Blocks, p.Blocks[i].String())
-		}
-		return out
+		return Peer{Kind: "addresses", Blocks: p.Blocks}
 	case policy.NodePeer:
-		return Peer{Kind: "nodes", Nodes: p.Nodes.String()}
+		return Peer{Kind: "nodes", Nodes: p.Nodes}
 	case policy.DomainPeer:
 		return Peer{Kind: "names", Names: p.Domains}
 	}
@@ -154,38 +159,40 @@ func describePeer(m *policy.Model, p *policy.Peer) Peer {
 
 // Endpoint is the merged effect of all policies on pods that no policy tells apart.
 type Endpoint struct {
-	Label       string         `json:"label"` // as asked
-	Pods        []string       `json:"pods,omitempty"`
-	Labels      []string       `json:"labels,omitempty"` // key=value, sorted
-	HostNetwork bool           `json:"hostNetwork,omitempty"`
-	Sides       []EndpointSide `json:"sides,omitempty"`
+	Label       string // as asked
+	Pods        []string
+	Labels      map[string]string
+	HostNetwork bool
+	Sides       []EndpointSide
 	// Entries are the ways in from outside that lead to it.
-	Entries []Entry `json:"entries,omitempty"`
+	Entries []Entry
 }
 
 // EndpointSide is one direction of an endpoint.
 type EndpointSide struct {
-	Direction flow.Direction `json:"direction"`
+	Direction flow.Direction
 	// Isolating are the NetworkPolicies that select it; none means that everything is allowed that
 	// no cluster policy denies.
-	Isolating []Place `json:"isolating,omitempty"`
+	Isolating []PolicyAt
 	// Rules are those of every tier that apply, in the order in which they are asked.
-	Rules []Rule `json:"rules,omitempty"`
+	Rules []Rule
 	// Foreign are policies of other engines that may decide otherwise.
-	Foreign []Place `json:"foreign,omitempty"`
+	Foreign []cluster.ForeignPolicy
 }
 
-// Place is something and where it is written.
-type Place struct {
-	Name   string         `json:"name,omitempty"`
-	Origin cluster.Origin `json:"origin"`
+// PolicyAt is a policy and where it is written.
+type PolicyAt struct {
+	Ref    cluster.PolicyRef
+	Origin cluster.Origin
 }
 
 // Entry is a Service or route that leads to an endpoint from outside.
 type Entry struct {
-	Name   string         `json:"name,omitempty"`
-	Origin cluster.Origin `json:"origin"`
-	Hosts  []string       `json:"hosts,omitempty"`
+	Kind            string // service, ingress, gateway, httproute, …
+	Type            string // of a Service: NodePort or LoadBalancer
+	Namespace, Name string
+	Origin          cluster.Origin
+	Hosts           []string
 }
 
 // OfEndpoints describes pods, grouped by what policies can tell apart.
@@ -208,11 +215,7 @@ func OfEndpoints(m *policy.Model, label string, pods []int) []Endpoint {
 
 func describeEndpoint(m *policy.Model, label string, pod, class int) Endpoint {
 	p := &m.Snapshot().Pods[pod]
-	e := Endpoint{Label: label, HostNetwork: class < 0, Entries: entries(m.Snapshot(), p)}
-	for k, v := range p.Labels {
-		e.Labels = append(e.Labels, k+"="+v)
-	}
-	slices.Sort(e.Labels)
+	e := Endpoint{Label: label, Labels: p.Labels, HostNetwork: class < 0, Entries: entries(m.Snapshot(), p)}
 	if class < 0 {
 		return e
 	}
@@ -236,7 +239,7 @@ func endpointSide(m *policy.Model, c *policy.Class, d flow.Direction) EndpointSi
 		add(p.Policy, p.Maybe)
 	}
 	for _, p := range s.Policies {
-		out.Isolating = append(out.Isolating, Place{p.Ref.String(), p.Origin.At("")})
+		out.Isolating = append(out.Isolating, PolicyAt{p.Ref, p.Origin.At("")})
 		add(p, false)
 	}
 	for _, p := range s.Baseline {
@@ -245,12 +248,7 @@ func endpointSide(m *policy.Model, c *policy.Class, d flow.Direction) EndpointSi
 		}
 	}
 	for _, i := range c.Foreign(d) {
-		f := &m.Snapshot().ForeignPolicies[i]
-		name := f.Kind + " " + f.Name
-		if f.Namespace != "" {
-			name = f.Kind + " " + f.Namespace + "/" + f.Name
-		}
-		out.Foreign = append(out.Foreign, Place{name, f.Origin})
+		out.Foreign = append(out.Foreign, m.Snapshot().ForeignPolicies[i])
 	}
 	return out
 }
@@ -266,13 +264,13 @@ func entries(snap *cluster.Snapshot, p *cluster.Pod) []Entry {
 		}
 		backs[s.Namespace+"/"+s.Name] = true
 		if s.Type == "NodePort" || s.Type == "LoadBalancer" {
-			out = append(out, Entry{Name: s.Type + " Service " + s.Namespace + "/" + s.Name, Origin: s.Origin})
+			out = append(out, Entry{Kind: "service", Type: s.Type, Namespace: s.Namespace, Name: s.Name, Origin: s.Origin})
 		}
 	}
 	for i := range snap.Entries {
 		e := &snap.Entries[i]
 		if slices.ContainsFunc(e.Backends, func(b cluster.EntryBackend) bool { return backs[b.Namespace+"/"+b.Service] }) {
-			out = append(out, Entry{Name: e.Kind + " " + e.Namespace + "/" + e.Name, Origin: e.Origin, Hosts: e.Hosts})
+			out = append(out, Entry{Kind: e.Kind, Namespace: e.Namespace, Name: e.Name, Origin: e.Origin, Hosts: e.Hosts})
 		}
 	}
 	return out

@@ -2,9 +2,13 @@ package question
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
+	"go4.org/netipx"
+
+	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
@@ -26,11 +30,13 @@ type Answer struct {
 	Suggestion *Suggestion
 
 	anyDenied bool
+	snap      *cluster.Snapshot
+	ends      map[string]candidate // by the label that Part.From and Part.To use
 }
 
 // Part is a group of flows that were decided alike, by the same rules.
 type Part struct {
-	From, To []string // names of the ends in this part, sorted
+	From, To []string // the ends in this part, shortened for people, sorted; EveryEnd names them all
 	Ports    netset.PortSet
 	Families []flow.Family
 	// Service tells the port that was asked at the Service where it is another; 0 otherwise.
@@ -50,6 +56,54 @@ func (a *Answer) ExitStatus() int {
 		return 2
 	}
 	return 3
+}
+
+// EveryEnd gives the full names behind Part.From or Part.To, sorted: each pod where they say "and 3
+// more like it", and outside address space as disjoint pieces, external/CIDR.
+func (a *Answer) EveryEnd(ends []string) []string {
+	out := []string{}
+	for _, label := range ends {
+		c, ok := a.ends[label]
+		switch {
+		case !ok:
+			out = append(out, label)
+		case c.kind == flow.Address:
+			out = append(out, pieces(c.region)...)
+		case c.kind == flow.Node:
+			out = append(out, label)
+		default:
+			for _, i := range c.members {
+				out = append(out, a.snap.Pods[i].String())
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// pieces names a region of outside address space by prefixes without holes.
+func pieces(r policy.Region) []string {
+	var b netipx.IPSetBuilder
+	b.AddPrefix(r.Prefix)
+	for _, e := range r.Except {
+		b.RemovePrefix(e)
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		return []string{"external/" + r.String()}
+	}
+	var out []string
+	for _, p := range set.Prefixes() {
+		out = append(out, externalLabel(p))
+	}
+	return out
+}
+
+func externalLabel(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return "external/" + p.Addr().String()
+	}
+	return "external/" + p.String()
 }
 
 // maxFlows bounds the work for one question.
@@ -90,7 +144,8 @@ type pairVerdict struct{ verdict flow.Verdict }
 
 func (a *asking) answer() (*Answer, error) {
 	a.parts = map[string]int{}
-	a.out = Answer{From: a.src.Label, To: a.dst.Label, Asked: askedText(a.port), AnyPort: !a.port.Given}
+	a.out = Answer{From: a.src.Label, To: a.dst.Label, Asked: askedText(a.port), AnyPort: !a.port.Given,
+		snap: a.r.Model.Snapshot(), ends: map[string]candidate{}}
 	if err := a.entryFromOutside(); err != nil {
 		return nil, err
 	}
@@ -258,6 +313,7 @@ func (a *asking) candidates(e *End, byNode bool) []candidate {
 		out[k].label = e.Label
 		if len(out) > 1 || len(e.Nodes)+len(e.Regions) > 0 {
 			out[k].label = podNames(a, out[k].members)
+			a.out.ends[out[k].label] = out[k]
 		}
 	}
 	for _, i := range e.Nodes {
@@ -266,8 +322,9 @@ func (a *asking) candidates(e *End, byNode bool) []candidate {
 	for _, region := range e.Regions {
 		c := candidate{kind: flow.Address, region: region, label: "external/" + region.String()}
 		if region.Prefix.IsSingleIP() {
-			c.label = "external/" + region.Prefix.Addr().String()
+			c.label = externalLabel(region.Prefix)
 		}
+		a.out.ends[c.label] = c
 		out = append(out, c)
 	}
 	return out

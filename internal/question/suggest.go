@@ -1,6 +1,7 @@
 package question
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,12 +26,15 @@ type Suggestion struct {
 	Objects []metav1.Object
 	// Verdict is the one that the question's flow gets with them, evaluated again.
 	Verdict flow.Verdict
-	// Opens are other flows that they would open, as "from → to", sorted; at most MaxOpens of Count.
-	Opens []string
+	// Opens are other pairs that they would open, sorted; at most MaxOpens of Count.
+	Opens []Pair
 	Count int
 	// Why says why there is no suggestion, or what to know about it.
 	Why []string
 }
+
+// Pair names two workloads of which one may talk to the other.
+type Pair struct{ From, To string }
 
 // MaxOpens bounds the list of other flows.
 const MaxOpens = 10
@@ -342,7 +346,7 @@ func (s *suggesting) protocols() []policyv1alpha2.ClusterNetworkPolicyProtocol {
 // opens compares every pair of classes that the added policies touch, before and after.
 func (s *suggesting) opens(after *policy.Model) {
 	f := s.part.Decision.Flow
-	seen := map[string]bool{}
+	seen := map[Pair]bool{}
 	for _, p := range after.Policies() {
 		if s.r.Model.Policy(p.Ref) != nil {
 			continue
@@ -355,12 +359,14 @@ func (s *suggesting) opens(after *policy.Model) {
 			}
 		}
 	}
-	s.out.Opens = slices.Sorted(maps.Keys(seen))
+	s.out.Opens = slices.SortedFunc(maps.Keys(seen), func(a, b Pair) int {
+		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To))
+	})
 	s.out.Count = len(s.out.Opens)
 	s.out.Opens = s.out.Opens[:min(len(s.out.Opens), MaxOpens)]
 }
 
-func (s *suggesting) opensOf(after *policy.Model, p *policy.Policy, peer *policy.Peer, d flow.Direction, f flow.Flow, seen map[string]bool) {
+func (s *suggesting) opensOf(after *policy.Model, p *policy.Policy, peer *policy.Peer, d flow.Direction, f flow.Flow, seen map[Pair]bool) {
 	if peer.Kind != policy.PodPeer {
 		return
 	}
@@ -378,7 +384,7 @@ func (s *suggesting) opensOf(after *policy.Model, p *policy.Policy, peer *policy
 			g.From = flow.End{Kind: flow.Pod, Index: from, Addr: addrIn(snap.Pods[from].Addrs, f.Family)}
 			g.To = flow.End{Kind: flow.Pod, Index: to, Addr: addrIn(snap.Pods[to].Addrs, f.Family)}
 			if eval.Verdict(s.r.Model, &g) != flow.Allowed && eval.Verdict(after, &g) == flow.Allowed {
-				seen[snap.Pods[from].Owner.String()+" → "+snap.Pods[to].Owner.String()] = true
+				seen[Pair{snap.Pods[from].Owner.String(), snap.Pods[to].Owner.String()}] = true
 			}
 		}
 	}

@@ -3,10 +3,10 @@ package report
 import (
 	"encoding/json"
 	"io"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
-	"sallyport.dev/sallyport/internal/explain"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/question"
 )
@@ -14,15 +14,20 @@ import (
 // The JSON forms; docs/schema has a schema for each.
 
 type checkJSON struct {
-	Schema     string          `json:"schema"`
-	Verdict    string          `json:"verdict"`
-	From       string          `json:"from"`
-	To         string          `json:"to"`
-	Asked      string          `json:"asked"`
-	Parts      []partJSON      `json:"parts"`
-	EnforcedBy string          `json:"enforcedBy,omitempty"`
-	Suggestion *suggestionJSON `json:"suggestion,omitempty"`
-	Notes      []string        `json:"notes"`
+	Schema      string           `json:"schema"`
+	Verdict     string           `json:"verdict"`
+	From        string           `json:"from"`
+	To          string           `json:"to"`
+	Asked       string           `json:"asked"`
+	Parts       []partJSON       `json:"parts"`
+	Enforcement *enforcementJSON `json:"enforcement,omitempty"`
+	Suggestion  *suggestionJSON  `json:"suggestion,omitempty"`
+	Notes       []string         `json:"notes"`
+}
+
+type enforcementJSON struct {
+	By   string `json:"by,omitempty"`
+	Text string `json:"text"`
 }
 
 type partJSON struct {
@@ -37,16 +42,16 @@ type partJSON struct {
 }
 
 type sideJSON struct {
-	Verdict   string       `json:"verdict"`
-	Reason    string       `json:"reason"`
-	Rule      *ruleJSON    `json:"rule,omitempty"`
-	Isolating []policyJSON `json:"isolating,omitempty"`
-	Nearest   *stepJSON    `json:"nearest,omitempty"`
-	Tied      []stepJSON   `json:"tied,omitempty"`
-	Unknown   []gapJSON    `json:"unknown,omitempty"`
-	Assumed   []assumeJSON `json:"assumed,omitempty"`
-	Foreign   []policyJSON `json:"notEvaluated,omitempty"`
-	Steps     []stepJSON   `json:"steps,omitempty"`
+	Verdict   string        `json:"verdict"`
+	Reason    string        `json:"reason"`
+	Rule      *ruleJSON     `json:"rule,omitempty"`
+	Isolating []policyJSON  `json:"isolating,omitempty"`
+	Nearest   *stepJSON     `json:"nearest,omitempty"`
+	Tied      []stepJSON    `json:"tied,omitempty"`
+	Unknown   []gapJSON     `json:"unknown,omitempty"`
+	Assumed   []assumeJSON  `json:"assumed,omitempty"`
+	Foreign   []foreignJSON `json:"notEvaluated,omitempty"`
+	Steps     []stepJSON    `json:"steps,omitempty"`
 }
 
 type policyJSON struct {
@@ -54,6 +59,12 @@ type policyJSON struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	Place     string `json:"place,omitempty"`
+}
+
+// foreignJSON is a policy of another engine, whose kind alone may be that of our own.
+type foreignJSON struct {
+	Group string `json:"group"`
+	policyJSON
 }
 
 type ruleJSON struct {
@@ -65,14 +76,17 @@ type ruleJSON struct {
 }
 
 type stepJSON struct {
-	Rule   ruleJSON   `json:"rule"`
-	Tier   string     `json:"tier"`
-	Name   string     `json:"name,omitempty"`
-	Match  string     `json:"match"`
-	Misses []missJSON `json:"misses,omitempty"`
+	Rule           ruleJSON   `json:"rule"`
+	Tier           string     `json:"tier"`
+	Name           string     `json:"name,omitempty"`
+	Match          string     `json:"match"`
+	Misses         []missJSON `json:"misses,omitempty"`
+	SubjectUnknown bool       `json:"subjectUnknown,omitempty"`
+	NotUnderstood  bool       `json:"notUnderstood,omitempty"`
 }
 
 type missJSON struct {
+	Part    string `json:"part"`
 	Want    string `json:"want"`
 	Have    string `json:"have"`
 	Unknown bool   `json:"unknown,omitempty"`
@@ -80,10 +94,11 @@ type missJSON struct {
 }
 
 type gapJSON struct {
-	What   string      `json:"what"` // rule, subject, own-node, unreadable, not-evaluated
-	Rule   *stepJSON   `json:"rule,omitempty"`
-	Place  string      `json:"place,omitempty"`
-	Policy *policyJSON `json:"policy,omitempty"`
+	What   string       `json:"what"` // rule, subject, own-node, unreadable, not-evaluated
+	Step   *stepJSON    `json:"step,omitempty"`
+	Place  string       `json:"place,omitempty"`
+	Why    string       `json:"why,omitempty"`
+	Policy *foreignJSON `json:"policy,omitempty"`
 }
 
 type assumeJSON struct {
@@ -92,20 +107,28 @@ type assumeJSON struct {
 }
 
 type suggestionJSON struct {
-	Objects []any    `json:"objects"`
-	Verdict string   `json:"verdict,omitempty"`
-	Opens   []string `json:"opens"`
-	Count   int      `json:"opensCount"`
-	Why     []string `json:"why"`
+	Objects []any      `json:"objects"`
+	Verdict string     `json:"verdict,omitempty"`
+	Opens   []pairJSON `json:"opens"`
+	Count   int        `json:"opensCount"`
+	Why     []string   `json:"why"`
+}
+
+type pairJSON struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // CheckJSON prints an answer as JSON.
 func CheckJSON(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOptions) error {
 	out := checkJSON{Schema: "sallyport.dev/check/v1", Verdict: a.Verdict, From: a.From, To: a.To, Asked: a.Asked,
-		Parts: []partJSON{}, EnforcedBy: o.EnforcedBy, Notes: append(append([]string{}, a.Notes...), o.Notes...)}
+		Parts: []partJSON{}, Notes: append(append([]string{}, a.Notes...), o.Notes...)}
+	if o.Enforcement != "" {
+		out.Enforcement = &enforcementJSON{o.EnforcedBy, o.Enforcement}
+	}
 	for i := range a.Parts {
 		p := &a.Parts[i]
-		part := partJSON{Verdict: p.Decision.Verdict.String(), From: p.From, To: p.To, Ports: p.Ports.Strings(), ServicePort: p.ServicePort,
+		part := partJSON{Verdict: p.Decision.Verdict.String(), From: a.EveryEnd(p.From), To: a.EveryEnd(p.To), Ports: p.Ports.Strings(), ServicePort: p.ServicePort,
 			Egress: side(s, &p.Decision.Egress, o.Trace), Ingress: side(s, &p.Decision.Ingress, o.Trace)}
 		for _, f := range p.Families {
 			part.Families = append(part.Families, f.String())
@@ -113,7 +136,10 @@ func CheckJSON(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOpti
 		out.Parts = append(out.Parts, part)
 	}
 	if g := a.Suggestion; g != nil {
-		out.Suggestion = &suggestionJSON{Objects: []any{}, Opens: append([]string{}, g.Opens...), Count: g.Count, Why: append([]string{}, g.Why...)}
+		out.Suggestion = &suggestionJSON{Objects: []any{}, Opens: []pairJSON{}, Count: g.Count, Why: append([]string{}, g.Why...)}
+		for _, o := range g.Opens {
+			out.Suggestion.Opens = append(out.Suggestion.Opens, pairJSON{o.From, o.To})
+		}
 		for _, obj := range g.Objects {
 			out.Suggestion.Objects = append(out.Suggestion.Objects, plain(obj))
 		}
@@ -166,11 +192,11 @@ func side(s *cluster.Snapshot, d *eval.Direction, trace bool) sideJSON {
 }
 
 func policyRef(r cluster.PolicyRef, o cluster.Origin) policyJSON {
-	return policyJSON{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name, Place: o.String()}
+	return policyJSON{Kind: strings.ToLower(r.Kind), Namespace: r.Namespace, Name: r.Name, Place: o.String()}
 }
 
-func foreign(f *cluster.ForeignPolicy) policyJSON {
-	return policyJSON{Kind: f.Kind, Namespace: f.Namespace, Name: f.Name, Place: f.Origin.String()}
+func foreign(f *cluster.ForeignPolicy) foreignJSON {
+	return foreignJSON{f.Group, policyRef(cluster.PolicyRef{Kind: f.Kind, Namespace: f.Namespace, Name: f.Name}, f.Origin)}
 }
 
 func rule(id cluster.RuleID, o cluster.Origin, action string) ruleJSON {
@@ -178,17 +204,34 @@ func rule(id cluster.RuleID, o cluster.Origin, action string) ruleJSON {
 }
 
 func step(s *eval.Step, d flow.Direction) stepJSON {
-	out := stepJSON{Rule: rule(s.Rule, s.Origin, s.Action.String()), Tier: s.Tier.String(), Name: s.Name, Match: s.Match.String()}
+	out := stepJSON{Rule: rule(s.Rule, s.Origin, s.Action.String()), Tier: s.Tier.String(), Name: s.Name, Match: s.Match.String(),
+		SubjectUnknown: s.SubjectUnknown, NotUnderstood: s.Poisoned}
 	for _, m := range s.Misses {
-		out.Misses = append(out.Misses, missJSON{m.Want, m.Have, m.Unknown, missesWords([]eval.Miss{m}, d)})
+		out.Misses = append(out.Misses, missJSON{partNames[m.Part], m.Want, m.Have, m.Unknown, missesWords([]eval.Miss{m}, d)})
 	}
 	return out
+}
+
+// partNames are the words for the part of a rule that a flow misses.
+var partNames = map[eval.MissPart]string{
+	eval.PartKind:           "kind",
+	eval.PartNamespace:      "namespace",
+	eval.PartNamespaceLabel: "namespace-label",
+	eval.PartPodLabel:       "pod-label",
+	eval.PartAddress:        "address",
+	eval.PartNode:           "node",
+	eval.PartDomain:         "domain",
+	eval.PartProtocol:       "protocol",
+	eval.PartPort:           "port",
+	eval.PartNamedPort:      "named-port",
+	eval.PartPoisoned:       "not-understood",
 }
 
 func gap(s *cluster.Snapshot, g *eval.Gap, d flow.Direction) gapJSON {
 	switch {
 	case g.Unread > 0:
-		return gapJSON{What: "unreadable", Place: s.Unreadable[g.Unread-1].Origin.String()}
+		u := &s.Unreadable[g.Unread-1]
+		return gapJSON{What: "unreadable", Place: u.Origin.String(), Why: u.Why}
 	case g.Foreign > 0:
 		p := foreign(&s.ForeignPolicies[g.Foreign-1])
 		return gapJSON{What: "not-evaluated", Policy: &p}
@@ -197,24 +240,7 @@ func gap(s *cluster.Snapshot, g *eval.Gap, d flow.Direction) gapJSON {
 	}
 	st := step(g.Step, d)
 	if g.Step.SubjectUnknown {
-		return gapJSON{What: "subject", Rule: &st}
+		return gapJSON{What: "subject", Step: &st}
 	}
-	return gapJSON{What: "rule", Rule: &st}
-}
-
-type explainJSON struct {
-	Schema    string             `json:"schema"`
-	Policy    *explain.Policy    `json:"policy,omitempty"`
-	Endpoints []explain.Endpoint `json:"endpoints,omitempty"`
-	Notes     []string           `json:"notes"`
-}
-
-// ExplainPolicyJSON prints what one policy says and does as JSON.
-func ExplainPolicyJSON(w io.Writer, p *explain.Policy, notes []string) error {
-	return writeJSON(w, explainJSON{Schema: "sallyport.dev/explain/v1", Policy: p, Notes: append([]string{}, notes...)})
-}
-
-// ExplainEndpointsJSON prints the merged effect of all policies on pods as JSON.
-func ExplainEndpointsJSON(w io.Writer, list []explain.Endpoint, notes []string) error {
-	return writeJSON(w, explainJSON{Schema: "sallyport.dev/explain/v1", Endpoints: list, Notes: append([]string{}, notes...)})
+	return gapJSON{What: "rule", Step: &st}
 }

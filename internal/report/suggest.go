@@ -56,7 +56,7 @@ func (p *checkPrinter) suggestion(s *question.Suggestion) {
 		p.line("  it would also open %s:", plural(s.Count, "other pair", "other pairs"))
 	}
 	for _, o := range s.Opens {
-		p.line("    %s", Safe(o))
+		p.line("    %s → %s", Safe(o.From), Safe(o.To))
 	}
 	if s.Count > len(s.Opens) {
 		p.line("    and %d more", s.Count-len(s.Opens))
