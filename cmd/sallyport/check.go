@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,7 +71,7 @@ question could not be decided.`,
 	in.modelFlags(c)
 	c.Flags().BoolVar(&trace, "trace", false, "show every rule that was compared (default false)")
 	c.Flags().BoolVar(&suggest, "suggest", false, "for a denial, give the smallest rule that would allow it, and what else it would open (default false)")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text or json")
 	return c
 }
 
@@ -87,7 +88,7 @@ func validOutput(got string, known ...string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("--output %q is none of %v", got, known)
+	return fmt.Errorf("--output: %q is not %s", got, strings.Join(known, " or "))
 }
 
 // ask parses both ends and answers.

@@ -51,7 +51,7 @@ adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp).`,
 	}
 	in.sourceFlags(c)
 	in.modelFlags(c)
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text or json")
 	return c
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/sallyport/internal/report"
+	"sallyport.dev/sallyport/internal/source/objects"
 )
 
 // version is set by the release build.
@@ -40,10 +41,40 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case errors.As(err, &status):
 		return int(status)
 	}
-	for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+	for _, line := range messages(err) {
 		fmt.Fprintf(stderr, "sallyport: %s\n", report.Safe(line))
 	}
 	return 1
+}
+
+// messages gives a line for each problem of the input, and one for any other error: a newline in
+// what people typed or in the input must not look like a message of its own.
+func messages(err error) []string {
+	const most = 50
+	var problems objects.InputErrors
+	if !errors.As(err, &problems) {
+		return []string{withHint(err.Error())}
+	}
+	var out []string
+	for i, p := range problems {
+		if i == most {
+			return append(out, fmt.Sprintf("and %d more", len(problems)-i))
+		}
+		out = append(out, p.Error())
+	}
+	return out
+}
+
+// withHint brings cobra's message about an unknown verb into the form of all others.
+func withHint(message string) string {
+	if !strings.HasPrefix(message, "unknown command ") {
+		return message
+	}
+	problem, similar, _ := strings.Cut(message, "\n\nDid you mean this?\n")
+	if list := strings.Fields(similar); len(list) > 0 {
+		return problem + " (did you mean " + strings.Join(list, " or ") + "?)"
+	}
+	return problem + " (see sallyport --help)"
 }
 
 func newRoot() *cobra.Command {
@@ -63,6 +94,23 @@ anything is applied.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
 	})
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(newCheck(), newExplain(), newSnapshot())
 	return root
+}
+
+// newHelp replaces cobra's verb, which prints an unknown topic as it is and calls that a success.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "Show the help of a verb",
+		RunE: func(c *cobra.Command, args []string) error {
+			verb, _, err := c.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			verb.InitDefaultHelpFlag()
+			return verb.Help()
+		},
+	}
 }
