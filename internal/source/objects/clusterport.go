@@ -3,6 +3,8 @@ package objects
 import (
 	"net/netip"
 	"regexp"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // domainPattern is the pattern of the field's own schema; the "A-z" in it is theirs (C).
@@ -29,6 +31,17 @@ func (p *policy) checkNetwork(n node, s string) {
 	}
 }
 
+// noteNamedPort checks the name of a port: the schema allows any text, but only a proper name can be
+// that of a container's port.
+func (p *policy) noteNamedPort(path, name string) {
+	switch why := validation.IsValidPortName(name); {
+	case name == "":
+		p.add(path, path+" is empty", "")
+	case len(why) > 0:
+		p.note(path, path+" "+quoteShort(name)+" matches nothing, because no port can have this name")
+	}
+}
+
 // checkProtocol is S45 for v1alpha2.
 func (p *policy) checkProtocol(n node) {
 	field, ok := p.one(n, "tcp", "udp", "sctp", "destinationNamedPort")
@@ -36,7 +49,7 @@ func (p *policy) checkProtocol(n node) {
 		return
 	}
 	if name, isName := field.v.(string); isName {
-		p.checkPortName(field.path, name)
+		p.noteNamedPort(field.path, name)
 		return
 	}
 	port, ok := p.one(field, "destinationPort")
@@ -79,7 +92,7 @@ func (p *policy) checkAdminPort(n node) {
 	switch name {
 	case "namedPort":
 		if s, ok := field.v.(string); ok {
-			p.checkPortName(field.path, s)
+			p.noteNamedPort(field.path, s)
 		}
 		return
 	case "portRange":

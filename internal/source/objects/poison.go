@@ -13,7 +13,7 @@ func (p *policy) poison(spec *policyv1alpha2.ClusterNetworkPolicySpec, d *dialec
 	if anyUnder(p.problems, "spec.subject") || p.hasProblem("spec") {
 		spec.Subject = policyv1alpha2.ClusterNetworkPolicySubject{} // every pod, and every rule poisoned
 	}
-	if d.tiers != nil && anyUnder(p.problems, "spec.tier") {
+	if d.tiers != nil && (spec.Tier == "" || anyUnder(p.problems, "spec.tier")) {
 		spec.Tier = policyv1alpha2.AdminTier // the tier that nothing else can overrule
 	}
 	spec.Priority = min(max(spec.Priority, 0), 1000)
