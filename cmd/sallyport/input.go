@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/platform"
@@ -31,20 +33,27 @@ type input struct {
 
 func (in *input) sourceFlags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringArrayVarP(&in.files, "filename", "f", nil, "file, directory (recursive) or - for standard input; repeatable")
-	f.StringArrayVarP(&in.kustomize, "kustomize", "k", nil, "directory to run kustomize on; repeatable")
-	f.StringVarP(&in.namespace, "namespace", "n", "default", "namespace of objects and names that have none")
-	f.BoolVar(&in.skipUnreadable, "skip-unreadable", false, "list files that cannot be read, and answer unknown where they might matter, instead of failing (default false)")
+	f.StringArrayVarP(&in.files, "filename", "f", nil, "`PATH` of a file or directory (recursive), or - for standard input; repeatable")
+	f.StringArrayVarP(&in.kustomize, "kustomize", "k", nil, "`DIR` to run kustomize on; repeatable")
+	f.StringVarP(&in.namespace, "namespace", "n", "default", "`NAMESPACE` of objects and names that have none")
 }
 
-func (in *input) modelFlags(c *cobra.Command) {
+// platformFlags say what cluster the input is for.
+func (in *input) platformFlags(c *cobra.Command) {
 	f := c.Flags()
+	f.StringArrayVar(&in.podCIDRs, "pod-cidr", nil, "`CIDR` that pods have their addresses from; repeatable (default those of the Nodes)")
+	f.StringVar(&in.kubeVersion, "kube-version", "", "answer as this Kubernetes `VERSION` would act, from 1.7 on (default the newest)")
+	f.StringVar(&in.plugin, "plugin", "", "answer as this network `PLUGIN` would act: sallyport, calico, cilium[@1.16], azure-npm, none, or another's name (default the rules as written)")
+	f.StringVar(&in.aks, "aks", "", "`FILE` with the output of az aks show -o json: sets version, plugin and pod ranges")
+}
+
+// modelFlags say how questions are answered.
+func (in *input) modelFlags(c *cobra.Command) {
+	in.platformFlags(c)
+	f := c.Flags()
+	f.BoolVar(&in.skipUnreadable, "skip-unreadable", false, "list files that cannot be read, and answer unknown where they might matter, instead of failing (default false)")
 	f.BoolVar(&in.strict, "strict", false, "answer unknown where an address that is not known is otherwise assumed to lie outside a block, and where a policy of another engine might decide (default false)")
-	f.StringArrayVar(&in.podCIDRs, "pod-cidr", nil, "range that pods have their addresses from; repeatable (default those of the Nodes)")
 	f.BoolVar(&in.blockMetadata, "block-metadata", false, "pods may not reach metadata addresses (default false)")
-	f.StringVar(&in.kubeVersion, "kube-version", "", "answer as this Kubernetes version would act, from 1.7 on (default the newest)")
-	f.StringVar(&in.plugin, "plugin", "", "answer as this network plugin would act: sallyport, calico, cilium[@1.16], azure-npm, none, or another's name (default the rules as written)")
-	f.StringVar(&in.aks, "aks", "", "file with the output of `az aks show -o json`: sets version, plugin and pod ranges")
 }
 
 // world is what a verb works on.
@@ -121,6 +130,12 @@ type facts struct {
 }
 
 func (in *input) facts() (*facts, error) {
+	if in.namespace == "" {
+		in.namespace = "default"
+	}
+	if why := validation.IsDNS1123Label(in.namespace); len(why) > 0 {
+		return nil, fmt.Errorf("--namespace: %q cannot be a namespace's name (%s)", in.namespace, why[0])
+	}
 	out := &facts{}
 	for _, s := range in.podCIDRs {
 		p, err := netip.ParsePrefix(s)
@@ -154,8 +169,12 @@ func (in *input) facts() (*facts, error) {
 
 func (f *facts) readAKS(path string) error {
 	data, err := os.ReadFile(path)
+	var open *fs.PathError
+	if errors.As(err, &open) {
+		err = open.Err // the path stands before it, as in every message
+	}
 	if err != nil {
-		return fmt.Errorf("--aks: %w", err)
+		return fmt.Errorf("--aks: %s: %w", path, err)
 	}
 	a, err := platform.ParseAKS(data)
 	if err != nil {

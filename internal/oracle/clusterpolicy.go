@@ -19,7 +19,8 @@ const (
 func (a asker) clusterPolicies(subject *cluster.Pod, tier policyv1alpha2.Tier) []policy {
 	var out []policy
 	for _, cp := range a.s.ClusterPolicies {
-		if cp.Object.Spec.Tier != tier {
+		in, known := tierOf(cp.Object.Spec.Tier)
+		if in != tier {
 			continue
 		}
 		ref := cluster.PolicyRef{Kind: cp.Kind, Name: cp.Object.Name}
@@ -28,7 +29,7 @@ func (a asker) clusterPolicies(subject *cluster.Pod, tier policyv1alpha2.Tier) [
 		for i, r := range a.clusterRules(cp.Object) {
 			m, peer, port := a.clusterRule(r)
 			action := r.action
-			if malformed(about) || poisoned(r) { // S43
+			if !known || malformed(about) || poisoned(r) { // S43
 				peer, port = -1, -1
 				if action == accept {
 					m = no // matches nothing
@@ -42,6 +43,14 @@ func (a asker) clusterPolicies(subject *cluster.Pod, tier policyv1alpha2.Tier) [
 		out = append(out, p)
 	}
 	return out
+}
+
+// tierOf is S43: a tier that is neither of the two is Admin and poisons the policy's rules.
+func tierOf(t policyv1alpha2.Tier) (in policyv1alpha2.Tier, known bool) {
+	if t == policyv1alpha2.AdminTier || t == policyv1alpha2.BaselineTier {
+		return t, true
+	}
+	return policyv1alpha2.AdminTier, false
 }
 
 // malformed is S43: a subject without exactly one field. It selects every pod and poisons all rules.
@@ -101,6 +110,11 @@ func poisoned(r cnpRule) bool {
 		if len(p.DomainNames) > 0 && r.action != accept {
 			return true
 		}
+		for _, n := range p.Networks {
+			if _, ok := ParseCIDR(string(n)); !ok {
+				return true
+			}
+		}
 		placeless = placeless || p.Nodes != nil || len(p.Networks) > 0 || len(p.DomainNames) > 0
 	}
 	for _, p := range r.protocols {
@@ -113,11 +127,19 @@ func poisoned(r cnpRule) bool {
 			}
 			continue
 		}
-		if _, port := portOf(p); port == nil || fields(port.Number != 0, port.Range != nil) != 1 {
+		if _, port := portOf(p); port == nil || fields(port.Number != 0, port.Range != nil) != 1 || !legal(port) {
 			return true
 		}
 	}
 	return false
+}
+
+// legal tells whether a number or range lies in 1 to 65535 and rises.
+func legal(p *policyv1alpha2.Port) bool {
+	if p.Range == nil {
+		return 1 <= p.Number && p.Number <= 65535
+	}
+	return 1 <= p.Range.Start && p.Range.Start < p.Range.End && p.Range.End <= 65535
 }
 
 func fields(set ...bool) int {

@@ -144,6 +144,14 @@ func (p Plugin) String() string {
 	return fmt.Sprintf("%s %d.%d", p.Name, p.Version.Major, p.Version.Minor)
 }
 
+// Spelling gives the plugin as ParsePlugin reads it.
+func (p Plugin) Spelling() string {
+	if p.Version == (PluginVersion{}) {
+		return p.Name
+	}
+	return fmt.Sprintf("%s@%d.%d", p.Name, p.Version.Major, p.Version.Minor)
+}
+
 // Notes gives what people should know of the plugin with this input.
 func (p Plugin) Notes(s *cluster.Snapshot) []string {
 	pr, known := p.profile()

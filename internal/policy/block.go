@@ -58,7 +58,7 @@ func newBlock(cidr string, except []string, ranges []netip.Prefix, o Options) Bl
 
 // withoutAddress is S17 for an end whose address is not known but lies in one of the ranges.
 func (b *Block) withoutAddress(ranges []netip.Prefix, o Options) (m Match, assumed bool) {
-	if o.Behaviour.BlocksMatchOutsideOnly {
+	if o.Behaviour.BlocksMatchOutsideOnly || b.CIDR.Addr().Is4In6() { // no pod has a v4-mapped address (S16)
 		return No, false
 	}
 	if b.CIDR.Bits() == 0 && len(b.Except) == 0 {

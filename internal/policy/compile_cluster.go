@@ -22,7 +22,7 @@ func (c *compiler) clusterPolicy(cp *cluster.ClusterPolicy) *Policy {
 	if spec.Tier == policyv1alpha2.BaselineTier {
 		p.Tier = BaselineTier
 	}
-	understood := p.setSubject(&spec.Subject)
+	understood := p.setSubject(&spec.Subject) && (spec.Tier == policyv1alpha2.AdminTier || spec.Tier == policyv1alpha2.BaselineTier)
 	for i := range spec.Egress {
 		r := &spec.Egress[i]
 		peers := make([]clusterPeer, len(r.To))
