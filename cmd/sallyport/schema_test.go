@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/sallyport/policytest"
+)
+
+// schemaOf compiles the schema of a verb's JSON.
+func schemaOf(t *testing.T, verb string) *jsonschema.Schema {
+	t.Helper()
+	s, err := jsonschema.NewCompiler().Compile("../../docs/schema/" + verb + ".v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func validate(s *jsonschema.Schema, document []byte) error {
+	tree, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
+	if err != nil {
+		return err
+	}
+	return s.Validate(tree)
+}
+
+// corpusFolders writes every scenario to a folder of its own, and adds the examples.
+func corpusFolders(t *testing.T, each func(dir string, s *policytest.Scenario)) {
+	t.Helper()
+	base := t.TempDir()
+	corpus := policytest.Corpus()
+	err := fs.WalkDir(corpus, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".txtar") {
+			return err
+		}
+		data, err := fs.ReadFile(corpus, path)
+		if err != nil {
+			return err
+		}
+		s, err := policytest.Parse(path, data)
+		if err != nil {
+			return err
+		}
+		dir := filepath.Join(base, strings.TrimSuffix(path, ".txtar"))
+		for _, f := range s.Files {
+			name := filepath.Join(dir, filepath.FromSlash(f.Name))
+			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(name, []byte(f.Content), 0o644); err != nil {
+				return err
+			}
+		}
+		each(dir, s)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asJSON runs a command line and validates what it prints; a refusal must print nothing there.
+func asJSON(t *testing.T, s *jsonschema.Schema, args ...string) bool {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	args = append(args, "-o", "json")
+	if run(args, strings.NewReader(""), &stdout, &stderr) == 1 {
+		if stdout.Len() > 0 {
+			t.Errorf("%v: a refusal printed %s", args, stdout.String())
+		}
+		return false
+	}
+	if err := validate(s, stdout.Bytes()); err != nil {
+		t.Errorf("%v: %v\n%s", args, err, stdout.String())
+	}
+	return true
+}
+
+// checks lists the command lines that ask a scenario's questions.
+func checks(dir string, s *policytest.Scenario) [][]string {
+	var out [][]string
+	for _, q := range s.Asked {
+		if words := policytest.Words(q.Question); words[0] == "check" {
+			out = append(out, slices.Concat([]string{"check", "-f", dir}, words[1:]))
+		}
+	}
+	return out
+}
+
+func TestCheckJSONSchema(t *testing.T) {
+	schema := schemaOf(t, "check")
+	answered, refused := 0, 0
+	ask := func(args []string) {
+		for _, more := range [][]string{nil, {"--trace", "--suggest"}} {
+			if asJSON(t, schema, slices.Concat(args, more)...) {
+				answered++
+			} else {
+				refused++
+			}
+		}
+	}
+	corpusFolders(t, func(dir string, s *policytest.Scenario) {
+		for _, args := range checks(dir, s) {
+			ask(args)
+		}
+	})
+	for _, from := range shopEnds {
+		for _, to := range shopEnds {
+			ask([]string{"check", "-f", "../../examples/shop", from, to})
+			ask([]string{"check", "-f", "../../examples/shop-mistakes", from, to + ":8080"})
+		}
+	}
+	t.Logf("%d answers, %d refusals", answered, refused)
+	if answered < 2000 {
+		t.Errorf("only %d answers: the corpus was not asked", answered)
+	}
+}
+
+var shopEnds = []string{"shop/web", "shop/api", "shop/db", "shop/cache", "shop/worker", "shop/nightly-report", "monitoring/prometheus",
+	"ingress-nginx/ingress-nginx-controller", "kube-system/coredns", "external", "203.0.113.7", "198.51.100.0/24"}
+
+func TestExplainJSONSchema(t *testing.T) {
+	schema := schemaOf(t, "explain")
+	answered := 0
+	explainAll := func(dir string, flags ...string) {
+		in := input{files: []string{dir}, namespace: "default", skipUnreadable: true}
+		w, err := in.load(&cobra.Command{})
+		if err != nil {
+			return // a scenario of what cannot be read
+		}
+		flags = append([]string{"explain", "-f", dir, "--skip-unreadable"}, flags...)
+		for _, p := range w.model.Policies() {
+			name := strings.ToLower(p.Ref.Kind) + "/" + p.Ref.Name
+			if p.Ref.Namespace != "" {
+				name = p.Ref.Namespace + "/" + name
+			}
+			if !asJSON(t, schema, slices.Concat(flags, []string{name})...) {
+				t.Errorf("%s: policy %s is not explained", dir, name)
+			}
+			answered++
+		}
+		seen := map[string]bool{}
+		for i := range w.snap.Pods {
+			for _, name := range []string{w.snap.Pods[i].Owner.String(), w.snap.Pods[i].String()} {
+				if seen[name] {
+					continue
+				}
+				seen[name] = true
+				answered++
+				asJSON(t, schema, slices.Concat(flags, []string{name})...)
+			}
+		}
+	}
+	corpusFolders(t, func(dir string, s *policytest.Scenario) { explainAll(dir) })
+	explainAll("../../examples/shop", "--plugin", "cilium", "--kube-version", "1.20")
+	explainAll("../../examples/shop-mistakes")
+	t.Logf("%d answers", answered)
+	if answered < 1000 {
+		t.Errorf("only %d answers: the corpus was not explained", answered)
+	}
+}
+
+// TestSchemasAreStrict adds a field to every object of every sort of answer, and spoils enums:
+// the schemas have to notice each.
+func TestSchemasAreStrict(t *testing.T) {
+	for verb, args := range map[string][][]string{
+		"check": {
+			{"check", "-f", "../../examples/shop", "shop/web", "shop/db:5432", "--trace", "--suggest", "--plugin", "cilium"},
+			{"check", "-f", "../../examples/shop", "external", "shop/web", "--trace"},
+		},
+		"explain": {
+			{"explain", "-f", "../../examples/shop", "shop/db"},
+			{"explain", "-f", "../../examples/shop", "shop/networkpolicy/api"},
+		},
+	} {
+		schema := schemaOf(t, verb)
+		for _, a := range args {
+			var stdout, stderr bytes.Buffer
+			if run(append(a, "-o", "json"), strings.NewReader(""), &stdout, &stderr) == 1 {
+				t.Fatalf("%v: %s", a, stderr.String())
+			}
+			var tree any
+			if err := json.Unmarshal(stdout.Bytes(), &tree); err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(tree); err != nil {
+				t.Fatalf("%v: %v", a, err)
+			}
+			spoil(tree, "", func(where string) {
+				if schema.Validate(tree) == nil {
+					t.Errorf("%s: the schema does not notice %s", verb, where)
+				}
+			})
+		}
+	}
+}
+
+// free are the objects whose keys are not ours: labels, and specs of suggested manifests.
+var free = map[string]bool{"labels": true, "spec": true}
+
+// closed are the fields that hold one of a few words.
+var closed = map[string]bool{"schema": true, "verdict": true, "reason": true, "kind": true, "match": true, "tier": true, "action": true, "part": true, "what": true}
+
+// spoil changes a tree in one place after the other, calls noticed each time, and mends it again.
+func spoil(tree any, path string, noticed func(string)) {
+	switch v := tree.(type) {
+	case map[string]any:
+		v["unheardOf"] = "x"
+		noticed("an unknown field in " + path)
+		delete(v, "unheardOf")
+		for _, k := range slices.Collect(maps.Keys(v)) {
+			was := v[k]
+			if free[k] {
+				continue
+			}
+			v[k] = map[string]any{"another": "shape"}
+			noticed("another shape of " + path + "." + k)
+			if closed[k] {
+				v[k] = "unheard-of"
+				noticed("another word in " + path + "." + k)
+			}
+			v[k] = was
+			spoil(was, path+"."+k, noticed)
+		}
+	case []any:
+		for i := range v {
+			spoil(v[i], fmt.Sprintf("%s[%d]", path, i), noticed)
+		}
+	}
+}
