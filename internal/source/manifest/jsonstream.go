@@ -25,6 +25,7 @@ func (r *lineReader) Read(p []byte) (int, error) {
 	if r.read >= r.limit {
 		return 0, errTooLarge
 	}
+	p = p[:min(int64(len(p)), r.limit-r.read)]
 	n, err := r.in.Read(p)
 	for i, b := range p[:n] {
 		if b == '\n' {

@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	sigsyaml "sigs.k8s.io/yaml"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/source/objects"
@@ -63,7 +66,11 @@ func (g *remoteGuard) file(path string, kustomization, plugins bool) {
 		return // kustomize will say so
 	}
 	w := &remoteWalk{g: g, path: path, kustomization: kustomization, plugins: plugins, active: map[*yaml.Node]bool{}}
+	before := len(g.found)
 	w.text(data)
+	if asJSON, err := sigsyaml.YAMLToJSON(data); err == nil && kustomization && len(g.found) == before {
+		w.text(asJSON) // once more, as kustomize's own parser reads it
+	}
 }
 
 // remoteWalk is the check of one file.
@@ -80,8 +87,12 @@ func (w *remoteWalk) text(data []byte) {
 	dec := yaml.NewDecoder(strings.NewReader(string(data)))
 	for {
 		var n yaml.Node
-		if dec.Decode(&n) != nil {
-			return // the end, or what kustomize will not read either
+		switch err := dec.Decode(&n); {
+		case errors.Is(err, io.EOF):
+			return
+		case err != nil: // never pass on what was not looked through
+			w.g.refuse(w.path, &yaml.Node{}, "this is not YAML: "+objects.SafeText(strings.TrimPrefix(err.Error(), "yaml: ")), "")
+			return
 		}
 		w.walk(&n, "")
 	}
