@@ -121,7 +121,6 @@ type walk struct {
 	q   *policy.Query
 	out *Direction
 	pod int
-	own bool // OwnNode is unknown
 }
 
 func (w *walk) tiers(s *policy.Subject) {
@@ -199,12 +198,10 @@ func (w *walk) networkPolicies(list []*policy.Policy) {
 	for _, p := range list {
 		w.out.Isolating = append(w.out.Isolating, PolicyAt{p.Ref, p.Origin.At("")})
 	}
-	own := w.m.OwnNodeMatch(w.pod, w.q)
-	if own == policy.Yes {
+	if w.m.OwnNodeMatch(w.pod, w.q) == policy.Yes {
 		w.out.Reason = flow.OwnNode
 		return
 	}
-	w.own = own == policy.Maybe
 	nearest := 0
 	for _, p := range list {
 		rules := p.Rules(w.q.Direction)
@@ -249,19 +246,24 @@ func (w *walk) gaps(c *policy.Class) {
 			w.out.Unknown = append(w.out.Unknown, Gap{Foreign: i + 1})
 		}
 	}
-	if w.own {
+	var open []Gap
+	r := reach{m: w.m, q: w.q, visit: func(p *policy.Policy, r *policy.Rule, got policy.Match, subjectUnknown bool) {
+		if got == policy.Maybe || subjectUnknown {
+			s := w.step(p, r)
+			s.SubjectUnknown = subjectUnknown
+			open = append(open, Gap{Step: &s})
+		}
+	}}
+	if r.tiers(c.Subject(w.q.Direction), w.m.OwnNodeMatch(w.pod, w.q)) {
 		w.out.Unknown = append(w.out.Unknown, Gap{OwnNode: true})
 	}
-	for i := range w.out.Steps {
-		if s := &w.out.Steps[i]; s.Match == policy.Maybe || s.SubjectUnknown && s.Match != policy.No {
-			w.out.Unknown = append(w.out.Unknown, Gap{Step: s})
-		}
-	}
+	w.out.Unknown = append(w.out.Unknown, open...)
 }
 
-// assumptions lists the blocks that the verdict hangs on (S17).
+// assumptions lists the blocks that the verdict hangs on (S17): those of rules that would be
+// unknown matches under Strict, if the verdict would then be another.
 func (w *walk) assumptions(class int) {
-	if w.q.Remote.Strict || w.out.Verdict == flow.Unknown {
+	if w.q.Remote.Strict || w.q.Remote.End.Addr.IsValid() || w.out.Verdict == flow.Unknown {
 		return
 	}
 	strict := *w.q
@@ -269,32 +271,20 @@ func (w *walk) assumptions(class int) {
 	if tiersVerdict(w.m, class, &strict, w.pod) == w.out.Verdict {
 		return
 	}
-	s := w.m.Classes()[class].Subject(w.q.Direction)
-	for _, list := range [][]policy.Applied{s.Admin, applied(s.Policies), s.Baseline} {
-		for i := range list {
-			w.assumedBy(list[i].Policy)
+	r := reach{m: w.m, q: &strict, visit: func(p *policy.Policy, r *policy.Rule, got policy.Match, _ bool) {
+		if got == policy.Maybe && w.m.Match(r, w.q) == policy.No {
+			w.assumedBy(p, r)
 		}
-	}
+	}}
+	r.tiers(w.m.Classes()[class].Subject(w.q.Direction), w.m.OwnNodeMatch(w.pod, w.q))
 }
 
-func applied(list []*policy.Policy) []policy.Applied {
-	out := make([]policy.Applied, len(list))
-	for i, p := range list {
-		out[i].Policy = p
-	}
-	return out
-}
-
-func (w *walk) assumedBy(p *policy.Policy) {
-	rules := p.Rules(w.q.Direction)
-	for i := range rules {
-		for j := range rules[i].Peers {
-			for k := range rules[i].Peers[j].Blocks {
-				b := &rules[i].Peers[j].Blocks[k]
-				if b.Assumes(&w.q.Remote) {
-					id := p.RuleID(w.q.Direction, rules[i].Index, j, -1)
-					w.out.Assumed = append(w.out.Assumed, Assumption{id, p.RuleOrigin(id), b.String()})
-				}
+func (w *walk) assumedBy(p *policy.Policy, r *policy.Rule) {
+	for i := range r.Peers {
+		for j := range r.Peers[i].Blocks {
+			if b := &r.Peers[i].Blocks[j]; b.Assumes(&w.q.Remote) {
+				id := p.RuleID(w.q.Direction, r.Index, i, -1)
+				w.out.Assumed = append(w.out.Assumed, Assumption{id, p.RuleOrigin(id), b.String()})
 			}
 		}
 	}

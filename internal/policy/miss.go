@@ -36,8 +36,8 @@ type Miss struct {
 
 // weight orders misses by how far they are from a match: a wrong label is nearer than an end of
 // another kind.
-func (m Miss) weight() int {
-	switch m.Part {
+func (p Part) weight() int {
+	switch p {
 	case PartKind, PartPoisoned:
 		return 8
 	case PartAddress, PartDomain:
@@ -48,18 +48,43 @@ func (m Miss) weight() int {
 	return 1
 }
 
+// certainly is the weight of a part that certainly misses, in those of unknown ones: no number of
+// unknown parts is as far from a match as a certain one.
+const certainly = 1 << 20
+
 // Weigh sums up how far misses are from a match: the smaller the nearer; 0 for none.
 func Weigh(misses []Miss) int {
-	total := 0
+	var t tally
 	for _, m := range misses {
-		total += m.weight()
+		t.add(m.Part, m.Unknown, nil)
 	}
-	return total
+	return t.weight()
 }
+
+// tally weighs misses and, where out is set, writes them down; a search over thousands of peers
+// puts only the nearest into words.
+type tally struct {
+	certain, unknown int
+	out              *[]Miss
+}
+
+func (t *tally) add(p Part, unknown bool, words func() (want, have string)) {
+	if unknown {
+		t.unknown = min(t.unknown+p.weight(), certainly-1)
+	} else {
+		t.certain += p.weight()
+	}
+	if t.out != nil {
+		want, have := words()
+		*t.out = append(*t.out, Miss{p, want, have, unknown})
+	}
+}
+
+func (t *tally) weight() int { return t.certain*certainly + t.unknown }
 
 // Nearest gives the pair of peer and port, -1 where there is no list, that comes closest to
 // matching, and what keeps it from it. If the rule matches, misses is empty; if its match is
-// unknown, all misses are unknown ones.
+// unknown, all misses are unknown ones; if it does not match, none is.
 func (m *Model) Nearest(r *Rule, q *Query) (peer, port int, misses []Miss) {
 	if r.Poisoned && r.Action == Accept {
 		return -1, -1, []Miss{{Part: PartPoisoned, Want: "a rule that was understood", Have: "a part of it was not"}}
@@ -67,23 +92,22 @@ func (m *Model) Nearest(r *Rule, q *Query) (peer, port int, misses []Miss) {
 	peer, port = -1, -1
 	best := -1
 	for j := firstIndex(r.Peers == nil); j < len(r.Peers); j++ {
-		var fromPeer []Miss
-		if j >= 0 {
-			fromPeer = m.peerMisses(&r.Peers[j], q)
-		}
-		if best >= 0 && Weigh(fromPeer) >= best {
+		var through tally
+		m.missPeer(&through, r, j, q)
+		if best >= 0 && through.weight() >= best {
 			continue
 		}
 		for k := firstIndex(r.Ports == nil); k < len(r.Ports); k++ {
-			all := fromPeer
-			if k >= 0 {
-				all = append(all[:len(all):len(all)], m.portMisses(r, j, k, q)...)
-			}
-			if w := Weigh(all); best < 0 || w < best {
-				best, peer, port, misses = w, j, k, all
+			all := through
+			m.missPort(&all, r, j, k, q)
+			if w := all.weight(); best < 0 || w < best {
+				best, peer, port = w, j, k
 			}
 		}
 	}
+	inWords := tally{out: &misses}
+	m.missPeer(&inWords, r, peer, q)
+	m.missPort(&inWords, r, peer, port, q)
 	return peer, port, onlyCertain(misses)
 }
 
@@ -101,23 +125,34 @@ func onlyCertain(misses []Miss) []Miss {
 	return misses
 }
 
-func (m *Model) peerMisses(p *Peer, q *Query) []Miss {
-	r := &q.Remote
+func (m *Model) missPeer(t *tally, rule *Rule, peer int, q *Query) {
+	if peer < 0 {
+		return
+	}
+	p, r := &rule.Peers[peer], &q.Remote
 	switch p.Kind {
 	case PodPeer:
-		return m.podMisses(p, r)
+		m.missPods(t, p, r)
 	case BlockPeer:
-		return blockMisses(p, r)
+		missBlocks(t, p, r)
 	case NodePeer:
-		return m.nodeMisses(p, r)
+		m.missNodes(t, p, r)
 	case DomainPeer:
-		want := strings.Join(p.Domains, ", ")
-		if r.End.Kind == flow.Address {
-			return []Miss{{PartDomain, want, "which names resolve to " + r.End.Addr.String(), true}}
+		outside := r.End.Kind == flow.Address
+		part := PartKind
+		if outside {
+			part = PartDomain
 		}
-		return []Miss{{PartKind, want, kindWord(r), false}}
+		t.add(part, outside, func() (string, string) {
+			want := strings.Join(p.Domains, ", ")
+			if outside {
+				return want, "which names resolve to " + r.End.Addr.String()
+			}
+			return want, kindWord(r)
+		})
+	default:
+		t.add(PartPoisoned, false, func() (string, string) { return "a peer", "one that was not understood" })
 	}
-	return []Miss{{PartPoisoned, "a peer", "one that was not understood", false}}
 }
 
 func kindWord(r *Remote) string {
@@ -130,71 +165,73 @@ func kindWord(r *Remote) string {
 	return "an outside address"
 }
 
-func (m *Model) podMisses(p *Peer, r *Remote) []Miss {
+func (m *Model) missPods(t *tally, p *Peer, r *Remote) {
 	if !r.IsPod {
-		return []Miss{{PartKind, "pods", kindWord(r), false}}
+		t.add(PartKind, false, func() (string, string) { return "pods", kindWord(r) })
+		return
 	}
 	c := &m.classes[r.Class]
-	var out []Miss
-	if p.Namespace != "" {
-		if p.Namespace != c.Namespace {
-			out = append(out, Miss{PartNamespace, p.Namespace, c.Namespace, false})
-		}
-	} else {
-		ns := m.snap.NamespaceByName(c.Namespace)
-		known := ns != nil && !ns.Assumed
-		var labels map[string]string
-		if ns != nil {
-			labels = ns.Labels
-		}
-		out = append(out, labelMisses(PartNamespaceLabel, p.Namespaces, labels, known, "namespace "+c.Namespace)...)
+	switch {
+	case p.Namespace == "":
+		labels, known := m.namespaceLabels(c.Namespace)
+		t.labels(PartNamespaceLabel, p.Namespaces, labels, known, func() string { return "namespace " + c.Namespace })
+	case p.Namespace != c.Namespace:
+		t.add(PartNamespace, false, func() (string, string) { return p.Namespace, c.Namespace })
 	}
-	return append(out, labelMisses(PartPodLabel, p.Pods, c.Labels, true, "")...)
+	t.labels(PartPodLabel, p.Pods, c.Labels, true, nil)
 }
 
-// labelMisses compares a selector requirement by requirement. of names the object whose labels are
+// labels compares a selector requirement by requirement. of names the object whose labels are
 // missing from the input where complete is false.
-func labelMisses(part Part, s Selector, labels map[string]string, complete bool, of string) []Miss {
-	var out []Miss
+func (t *tally) labels(part Part, s Selector, labels map[string]string, complete bool, of func() string) {
 	for _, req := range s {
 		v, has := labels[req.Key]
-		switch {
-		case !complete && !has:
-			out = append(out, Miss{part, req.String(), "the labels of " + of, true})
-		case req.Holds(labels):
-		case has:
-			out = append(out, Miss{part, req.String(), req.Key + "=" + v, false})
-		default:
-			out = append(out, Miss{part, req.String(), "no label " + req.Key, false})
+		unknown := !complete && !has
+		if !unknown && req.Holds(labels) {
+			continue
 		}
+		t.add(part, unknown, func() (string, string) {
+			switch {
+			case unknown:
+				return req.String(), "the labels of " + of()
+			case has:
+				return req.String(), req.Key + "=" + v
+			}
+			return req.String(), "no label " + req.Key
+		})
 	}
-	return out
 }
 
-func blockMisses(p *Peer, r *Remote) []Miss {
-	var want []string
+func missBlocks(t *tally, p *Peer, r *Remote) {
 	unknown := false
 	for i := range p.Blocks {
-		b := &p.Blocks[i]
-		switch b.match(r) {
+		switch p.Blocks[i].match(r) {
 		case Yes:
-			return nil
+			return
 		case Maybe:
 			unknown = true
 		}
-		want = append(want, b.String())
 	}
-	have := "an address that is not known"
-	if r.End.Addr.IsValid() {
-		have = r.End.Addr.String()
+	t.add(PartAddress, unknown, func() (string, string) {
+		want := make([]string, len(p.Blocks))
+		for i := range p.Blocks {
+			want[i] = p.Blocks[i].String()
+		}
+		return strings.Join(want, ", "), addressWords(r, unknown)
+	})
+}
+
+// addressWords says what address the end has, or what is missing to know it.
+func addressWords(r *Remote, unknown bool) string {
+	switch {
+	case unknown:
+		return "the address of " + kindWord(r)
+	case r.blocksSkip:
+		return kindWord(r) + ", which this plugin never matches by address"
+	case r.End.Addr.IsValid():
+		return r.End.Addr.String()
 	}
-	if r.blocksSkip {
-		have = kindWord(r) + ", which this plugin never matches by address"
-	}
-	if unknown {
-		have = "the address of " + kindWord(r)
-	}
-	return []Miss{{PartAddress, strings.Join(want, ", "), have, unknown}}
+	return "an address that is not known"
 }
 
 // String gives the CIDR and its holes.
@@ -212,44 +249,45 @@ func (b *Block) String() string {
 	return b.CIDR.String() + " except " + shortList(holes)
 }
 
-func (m *Model) nodeMisses(p *Peer, r *Remote) []Miss {
-	if !r.IsNode {
-		return []Miss{{PartKind, "nodes", kindWord(r), false}}
+func (m *Model) missNodes(t *tally, p *Peer, r *Remote) {
+	switch {
+	case !r.IsNode:
+		t.add(PartKind, false, func() (string, string) { return "nodes", kindWord(r) })
+	case len(p.Nodes) == 0:
+	case r.Node < 0:
+		t.add(PartNode, true, func() (string, string) { return p.Nodes.String(), "the labels of the node that it runs on" })
+	default:
+		n := &m.snap.Nodes[r.Node]
+		t.labels(PartNode, p.Nodes, n.Labels, !n.Assumed, func() string { return "node " + n.Name })
 	}
-	if len(p.Nodes) == 0 {
-		return nil
-	}
-	if r.Node < 0 {
-		return []Miss{{PartNode, p.Nodes.String(), "the labels of the node that it runs on", true}}
-	}
-	n := &m.snap.Nodes[r.Node]
-	return labelMisses(PartNode, p.Nodes, n.Labels, !n.Assumed, "node "+n.Name)
 }
 
-func (m *Model) portMisses(r *Rule, peer, port int, q *Query) []Miss {
+func (m *Model) missPort(t *tally, r *Rule, peer, port int, q *Query) {
+	if port < 0 {
+		return
+	}
 	p := &r.Ports[port]
-	have := q.Proto.String()
-	if q.Proto.HasPorts() {
-		have = fmt.Sprintf("%s/%d", q.Proto, q.Port)
-	}
 	got := m.matchPort(p, q)
+	byAddress := q.Direction == flow.Egress && peer >= 0 && r.Peers[peer].Kind != PodPeer
 	switch {
-	case p.Name != "":
-		if got == Yes && q.Direction == flow.Egress && peer >= 0 && r.Peers[peer].Kind != PodPeer {
-			return []Miss{{PartNamedPort, p.String(), "means nothing for a peer given by address", false}}
-		}
-		if got == No {
-			return []Miss{{PartNamedPort, p.String(), m.namedPortHave(p, q), false}}
-		}
+	case p.Name != "" && got == No:
+		t.add(PartNamedPort, false, func() (string, string) { return p.String(), m.namedPortHave(p, q) })
+	case p.Name != "" && byAddress:
+		t.add(PartNamedPort, false, func() (string, string) { return p.String(), "means nothing for a peer given by address" })
 	case got == No && p.Proto != q.Proto:
-		return []Miss{{PartProtocol, p.String(), have, false}}
+		t.add(PartProtocol, false, func() (string, string) { return p.String(), portWords(q) })
 	case got == No:
-		return []Miss{{PartPort, p.String(), have, false}}
+		t.add(PartPort, false, func() (string, string) { return p.String(), portWords(q) })
+	case got == Maybe:
+		t.add(PartPort, true, func() (string, string) { return p.String(), "how the plugin treats it" })
 	}
-	if got == Maybe {
-		return []Miss{{PartPort, p.String(), "how the plugin treats it", true}}
+}
+
+func portWords(q *Query) string {
+	if q.Proto.HasPorts() {
+		return fmt.Sprintf("%s/%d", q.Proto, q.Port)
 	}
-	return nil
+	return q.Proto.String()
 }
 
 func (m *Model) namedPortHave(p *Port, q *Query) string {

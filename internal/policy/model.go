@@ -184,11 +184,17 @@ func (m *Model) SubjectClasses(p *Policy, want Match) []int {
 }
 
 func (m *Model) matchNamespace(s Selector, name string) Match {
+	return s.Match(m.namespaceLabels(name))
+}
+
+// namespaceLabels gives what is known of a namespace's labels; complete is false where it is only
+// that namespace's name (S4).
+func (m *Model) namespaceLabels(name string) (labels map[string]string, complete bool) {
 	ns := m.snap.NamespaceByName(name)
 	if ns == nil {
-		return s.Match(map[string]string{cluster.MetadataNameLabel: name}, false)
+		return map[string]string{cluster.MetadataNameLabel: name}, false
 	}
-	return s.Match(ns.Labels, !ns.Assumed)
+	return ns.Labels, !ns.Assumed
 }
 
 // NewQuery prepares one direction of a flow. subject is the class of the end that decides; ok is
