@@ -30,6 +30,7 @@ type Answer struct {
 	Suggestion *Suggestion
 
 	anyDenied bool
+	terms     [2]Term // the question
 	snap      *cluster.Snapshot
 	ends      map[string]candidate // by the label that Part.From and Part.To use
 }
@@ -122,8 +123,15 @@ func (r *Resolver) Ask(from, to Term) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &asking{r: r, src: src, dst: dst, port: to.Port}
-	return a.answer()
+	if to.From.IsValid() && (dst.Service != nil || len(dst.Targets) > 0) {
+		return nil, errorf("leave @"+to.From.String()+" out", "%s leads to pods, which have addresses of their own", dst.Label)
+	}
+	a := &asking{r: r, src: src, dst: dst, port: to.Port, ofBackend: map[string]int{}}
+	out, err := a.answer()
+	if out != nil {
+		out.terms = [2]Term{from, to}
+	}
+	return out, err
 }
 
 // asking is the state of one question.
@@ -134,13 +142,12 @@ type asking struct {
 	out      Answer
 	pairs    []pairVerdict
 	parts    map[string]int
-	flows    int
+	// ofBackend finds the pair of a Service's backend, where no port was asked.
+	ofBackend map[string]int
+	flows     int
 	// unfiltered: the plugin lets this traffic pass whatever policies say.
 	unfiltered bool
 }
-
-// pairVerdict is the verdict on one pair of ends in one family.
-type pairVerdict struct{ verdict flow.Verdict }
 
 func (a *asking) answer() (*Answer, error) {
 	a.parts = map[string]int{}
@@ -363,13 +370,13 @@ func (a *asking) conclude() {
 	a.out.Notes = append(append(append([]string(nil), a.src.Notes...), a.dst.Notes...), a.out.Notes...)
 	a.out.Notes = compactInOrder(a.out.Notes)
 	for i, p := range a.pairs {
-		if p.verdict == flow.Denied {
+		if p.verdict() == flow.Denied {
 			a.out.anyDenied = true
 		}
 		switch {
 		case i == 0:
-			a.out.Verdict = p.verdict.String()
-		case a.out.Verdict != p.verdict.String():
+			a.out.Verdict = p.verdict().String()
+		case a.out.Verdict != p.verdict().String():
 			a.out.Verdict = Partial
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
@@ -41,7 +42,7 @@ func (a *asking) decidePair(p pair) error {
 			a.record(p, f, pc, d)
 			verdicts = append(verdicts, d.Verdict)
 		}
-		a.judge(verdicts)
+		a.judge(p, f, verdicts)
 	}
 	return nil
 }
@@ -56,24 +57,42 @@ func (a *asking) decide(fl *flow.Flow) eval.Decision {
 }
 
 // judge turns the verdicts on the pieces into those of the pair: all of them where a port was
-// asked, one for the pair where none was.
-func (a *asking) judge(verdicts []flow.Verdict) {
+// asked, one for the pair where none was. The ports of a Service at one backend are one pair.
+func (a *asking) judge(p pair, f flow.Family, verdicts []flow.Verdict) {
 	if a.port.Given {
 		for _, v := range verdicts {
-			a.pairs = append(a.pairs, pairVerdict{v})
+			a.pairs = append(a.pairs, pairVerdict{[]flow.Verdict{v}})
 		}
 		return
 	}
-	v := flow.Unknown
-	switch {
-	case slices.Contains(verdicts, flow.Allowed):
-		v = flow.Allowed
-	case !slices.ContainsFunc(verdicts, func(v flow.Verdict) bool { return v != flow.Denied }):
-		v = flow.Denied
-	case !slices.Contains(verdicts, flow.Unknown):
-		v = flow.Ambiguous
+	if a.dst.Service == nil {
+		a.pairs = append(a.pairs, pairVerdict{verdicts})
+		return
 	}
-	a.pairs = append(a.pairs, pairVerdict{v})
+	key := fmt.Sprint(f, p.from.kind, p.from.members, p.from.region, p.to.members, p.to.region)
+	at, ok := a.ofBackend[key]
+	if !ok {
+		at = len(a.pairs)
+		a.ofBackend[key] = at
+		a.pairs = append(a.pairs, pairVerdict{})
+	}
+	a.pairs[at].pieces = append(a.pairs[at].pieces, verdicts...)
+}
+
+// pairVerdict holds the verdicts on the pieces of a pair of ends in one family.
+type pairVerdict struct{ pieces []flow.Verdict }
+
+// verdict is allowed if some piece is, denied if every one is (S60).
+func (p pairVerdict) verdict() flow.Verdict {
+	switch {
+	case slices.Contains(p.pieces, flow.Allowed):
+		return flow.Allowed
+	case !slices.ContainsFunc(p.pieces, func(v flow.Verdict) bool { return v != flow.Denied }):
+		return flow.Denied
+	case !slices.Contains(p.pieces, flow.Unknown):
+		return flow.Ambiguous
+	}
+	return flow.Unknown
 }
 
 // families are those that both ends have.
@@ -81,7 +100,8 @@ func (a *asking) families(p pair) []flow.Family {
 	from, to := a.endFamilies(&p.from, a.src.From), a.endFamilies(&p.to, a.dst.From)
 	var out []flow.Family
 	for _, f := range flow.Families {
-		if slices.Contains(from, f) && slices.Contains(to, f) {
+		asked := (a.src.Family == 0 || a.src.Family == f) && (a.dst.Family == 0 || a.dst.Family == f)
+		if asked && slices.Contains(from, f) && slices.Contains(to, f) {
 			out = append(out, f)
 		}
 	}
@@ -178,7 +198,7 @@ func addrIn(addrs []netip.Addr, f flow.Family) netip.Addr {
 
 // pieces divides the ports asked so that each piece has one answer.
 func (a *asking) pieces(p pair, fl *flow.Flow) ([]piece, error) {
-	if t := p.to.target; t != nil {
+	if t := p.to.target; t != nil && !t.Any {
 		return []piece{{t.Proto, netset.PortRange{First: t.Port, Last: t.Port}}}, nil
 	}
 	if a.port.Name != "" {
@@ -239,7 +259,10 @@ func (a *asking) namedPieces(p pair) ([]piece, error) {
 	}
 	hint := "it declares no named port"
 	if slices.Sort(have); len(have) > 0 {
-		hint = fmt.Sprintf("it declares %v", slices.Compact(have))
+		hint = "it declares " + strings.Join(slices.Compact(have), ", ")
+	}
+	if p.to.kind != flow.Pod {
+		hint = "only pods declare named ports: ask with a number"
 	}
 	return nil, errorf(hint, "%s has no port named %q", p.to.label, a.port.Name)
 }
@@ -249,6 +272,12 @@ func (a *asking) record(p pair, f flow.Family, pc piece, d eval.Decision) {
 	key := fmt.Sprint(d.Verdict, sideKey(&d.Egress), sideKey(&d.Ingress))
 	if a.dst.Service != nil {
 		key += fmt.Sprint(p.to.target.Asked)
+	}
+	if d.Egress.Reason == flow.NoPolicyHere {
+		key += fmt.Sprint("from", p.from.kind) // nodes and addresses are told apart in the reason
+	}
+	if d.Ingress.Reason == flow.NoPolicyHere {
+		key += fmt.Sprint("to", p.to.kind)
 	}
 	at, ok := a.parts[key]
 	if !ok {

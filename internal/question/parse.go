@@ -115,6 +115,9 @@ func splitPort(text string) (body, port string, err error) {
 		if !ok {
 			return "", "", errorf("write [2001:db8::7]:443", "%q: the bracket is not closed", text)
 		}
+		if err := oddAddress(inner); err != nil {
+			return "", "", err
+		}
 		if after == "" {
 			return inner, "", nil
 		}
@@ -127,10 +130,16 @@ func splitPort(text string) (body, port string, err error) {
 	if _, ok := parseAddress(text); ok {
 		return text, "", nil
 	}
+	if err := oddAddress(text); err != nil {
+		return "", "", err
+	}
 	name, at, hasAt := strings.Cut(text, "@")
 	if hasAt {
 		addr, port, err := splitPort(at)
 		return name + "@" + addr, port, err
+	}
+	if strings.Count(text, ":") > 1 {
+		return "", "", errorf("an IPv6 end with a port is bracketed: [2001:db8::7]:443, [2001:db8::/32]:443", "%q: more than one colon", text)
 	}
 	name, port, found := strings.Cut(text, ":")
 	if found && port == "" {
@@ -150,6 +159,22 @@ func parseAddress(text string) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
+// oddAddress says why something that reads like an address is none that a packet here can have;
+// nil if it does not read like one.
+func oddAddress(text string) error {
+	addr, _, _ := strings.Cut(text, "/")
+	a, err := netip.ParseAddr(addr)
+	switch {
+	case err != nil:
+		return nil
+	case a.Zone() != "":
+		return errorf("leave the zone out", "%q: an address with a zone means something on one machine only", text)
+	case a.Is4In6():
+		return errorf("write "+a.Unmap().String(), "%q: a v4-mapped address is no address of a packet", text)
+	}
+	return nil
+}
+
 func parseBody(body string) (Term, error) {
 	t := Term{Text: body}
 	if body == "external" {
@@ -165,6 +190,9 @@ func parseBody(body string) (Term, error) {
 		a, err := netip.ParseAddr(at)
 		if err != nil || a.Zone() != "" || a.Is4In6() {
 			return Term{}, errorf("write shop/web@10.0.0.5", "%q: %q is not an address", body, at)
+		}
+		if _, isAddress := parseAddress(name); isAddress || name == "external" {
+			return Term{}, errorf("write the address alone", "%q: only a pod or workload can be given an address", body)
 		}
 		t.From, t.Text = a, name
 	}
@@ -240,20 +268,30 @@ var errNotNumeric = errors.New("not numeric")
 
 func parseRange(text string) (netset.PortRange, error) {
 	first, last, ranged := strings.Cut(text, "-")
-	a, err := strconv.Atoi(first)
-	if err != nil {
-		return netset.PortRange{}, errNotNumeric
+	if !ranged {
+		last = first
 	}
-	b := a
-	if ranged {
-		if b, err = strconv.Atoi(last); err != nil {
-			return netset.PortRange{}, errNotNumeric
-		}
+	a, ok := parseNumber(first)
+	b, ok2 := parseNumber(last)
+	if !ok || !ok2 {
+		return netset.PortRange{}, errNotNumeric
 	}
 	if a < 1 || b > 65535 || b < a {
 		return netset.PortRange{}, errorf("ports are 1 to 65535, the lower one first", "port %q is out of range", text)
 	}
 	return netset.PortRange{First: uint16(a), Last: uint16(b)}, nil
+}
+
+// parseNumber reads digits and nothing else; what is too large for a number is too large for a port.
+func parseNumber(text string) (n int, ok bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		n = 1 << 17
+	}
+	return n, true
 }
 
 // isPortName is the syntax of port names: up to 15 of a-z, 0-9 and -, with a letter.

@@ -20,14 +20,16 @@ type End struct {
 	Regions  []policy.Region // pieces of address space outside the cluster
 	Targets  []Target        // instead of the above, where the term is a Service or leads to services
 	Service  *cluster.Service
-	From     netip.Addr // the address that the packet carries, where given
-	External bool       // the whole world outside
+	From     netip.Addr  // the address that the packet carries, where given
+	Family   flow.Family // the only family asked about; 0 for every one
+	External bool        // the whole world outside
 	Notes    []string
 }
 
 // Target is a backend of a service port: the end that policies see, and the port they see.
 type Target struct {
 	Pod   int        // -1 for an address
+	Any   bool       // every port that was asked, not Port: a headless Service changes no ports
 	Addr  netip.Addr // of a backend that is no pod
 	Proto netset.Proto
 	Port  uint16 // target port
@@ -90,7 +92,9 @@ func (r *Resolver) Resolve(t Term) (End, error) {
 	default:
 		e, err = r.named(t)
 	}
-	e.From = t.From
+	if t.From.IsValid() {
+		e.From = t.From
+	}
 	return e, err
 }
 
@@ -113,10 +117,10 @@ func (r *Resolver) prefix(t Term) End {
 		a := t.Prefix.Addr()
 		if known, ok := r.addrs[a]; ok {
 			if known.Kind == flow.Node {
-				return End{Label: "node/" + snap.Nodes[known.Index].Name, Nodes: []int{known.Index}, Notes: []string{a.String() + " is a node's address"}}
+				return End{Label: "node/" + snap.Nodes[known.Index].Name, Nodes: []int{known.Index}, From: a, Notes: []string{a.String() + " is a node's address"}}
 			}
 			p := &snap.Pods[known.Index]
-			return End{Label: p.String(), Pods: []int{known.Index}, Notes: []string{fmt.Sprintf("%s is the address of %s", a, p)}}
+			return End{Label: p.String(), Pods: []int{known.Index}, From: a, Notes: []string{fmt.Sprintf("%s is the address of %s", a, p)}}
 		}
 		for i := range snap.Services {
 			if slices.Contains(snap.Services[i].ClusterIPs, a) {
@@ -126,7 +130,7 @@ func (r *Resolver) prefix(t Term) End {
 		}
 		return End{Label: "external/" + a.String(), Regions: []policy.Region{{Prefix: t.Prefix}}}
 	}
-	e := End{Label: "external/" + t.Prefix.String(), Regions: r.space.Regions(t.Prefix)}
+	e := End{Label: "external/" + t.Prefix.String(), Regions: r.space.Regions(t.Prefix), Family: flow.FamilyOf(t.Prefix.Addr())}
 	for i := range snap.Pods {
 		if !snap.Pods[i].HostNetwork && slices.ContainsFunc(snap.Pods[i].Addrs, t.Prefix.Contains) {
 			e.Pods = append(e.Pods, i)
@@ -163,7 +167,7 @@ func (r *Resolver) named(t Term) (End, error) {
 	case "service":
 		return r.service(ns, t.Name)
 	case "ingress", "gateway", "httproute", "grpcroute", "tlsroute", "tcproute", "udproute":
-		return r.entry(ns, t.Kind, t.Name)
+		return r.entry(ns, t)
 	}
 	return r.workload(ns, t.Kind, t.Name)
 }

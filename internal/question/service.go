@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 )
 
@@ -19,10 +20,15 @@ func (r *Resolver) service(ns, name string) (End, error) {
 	return End{}, errorf(r.didYouMean(ns, "service", name), "no service %q in namespace %q", name, ns)
 }
 
-func (r *Resolver) entry(ns, kind, name string) (End, error) {
+func (r *Resolver) entry(ns string, t Term) (End, error) {
 	snap := r.Model.Snapshot()
+	kind, name := t.Kind, t.Name
 	e := End{Label: ns + "/" + kind + "/" + name}
+	if t.Port.Given {
+		return End{}, errorf("leave the port out: its backends say which ports they are", "%s takes no port", e.Label)
+	}
 	found := false
+	var broken []string
 	for i := range snap.Entries {
 		en := &snap.Entries[i]
 		direct := en.Kind == kind && en.Namespace == ns && en.Name == name
@@ -31,8 +37,8 @@ func (r *Resolver) entry(ns, kind, name string) (End, error) {
 		}
 		found = true
 		for _, b := range en.Backends {
-			if err := r.entryBackend(&e, b); err != nil {
-				return End{}, err
+			if why := r.entryBackend(&e, en.Kind, b); why != "" {
+				broken = append(broken, why)
 			}
 		}
 	}
@@ -40,28 +46,42 @@ func (r *Resolver) entry(ns, kind, name string) (End, error) {
 		return End{}, errorf(r.didYouMean(ns, kind, name), "no %s %q in namespace %q", kind, name, ns)
 	}
 	if len(e.Targets) == 0 {
-		return End{}, errorf("", "%s leads to no backend in the input", e.Label)
+		return End{}, errorf(strings.Join(broken, "; "), "%s leads to no backend in the input", e.Label)
+	}
+	for _, why := range broken {
+		e.Notes = append(e.Notes, e.Label+" also leads nowhere: "+why)
 	}
 	e.Notes = append(e.Notes, e.Label+" is served by its controller's pods: they are the source that policies see")
 	return e, nil
 }
 
-func (r *Resolver) entryBackend(e *End, b cluster.EntryBackend) error {
+// entryBackend adds what a backend of an entry leads to, or says why it leads nowhere.
+func (r *Resolver) entryBackend(e *End, kind string, b cluster.EntryBackend) string {
 	svc, err := r.service(b.Namespace, b.Service)
 	if err != nil {
-		e.Notes = append(e.Notes, fmt.Sprintf("%s leads to service %s/%s, which is not in the input", e.Label, b.Namespace, b.Service))
-		return nil
+		return fmt.Sprintf("service %s/%s is not in the input", b.Namespace, b.Service)
+	}
+	if b.PortName == "" && b.Port == 0 {
+		return fmt.Sprintf("no port of service %s/%s is named", b.Namespace, b.Service)
 	}
 	p := PortTerm{Given: true, Name: b.PortName}
+	if kind == "udproute" {
+		p.Proto = netset.UDP
+	}
 	if b.PortName == "" {
 		p.Range = netset.PortRange{First: b.Port, Last: b.Port}
 	}
 	if err := r.targets(&svc, p); err != nil {
-		return err
+		return err.Error()
 	}
-	e.Targets = append(e.Targets, svc.Targets...)
+	for _, t := range svc.Targets {
+		if t.Any { // one port was asked
+			t.Any, t.Proto, t.Port, t.Asked = false, max(p.Proto, netset.TCP), b.Port, b.Port
+		}
+		e.Targets = append(e.Targets, t)
+	}
 	e.Notes = append(e.Notes, svc.Notes...)
-	return nil
+	return ""
 }
 
 // targets finds what a service's port leads to; without a port, what each of its ports leads to (S24).
@@ -70,19 +90,30 @@ func (r *Resolver) targets(e *End, p PortTerm) error {
 	if s.Type == "ExternalName" {
 		return errorf("ask an address, or external", "%s is an alias of %s outside the cluster, whose addresses are not known", e.Label, s.ExternalName)
 	}
-	ports, err := servicePorts(e, p)
-	if err != nil {
-		return err
-	}
 	pods := r.backends(s)
 	if len(pods) == 0 && len(s.Slices) == 0 {
 		return errorf(fmt.Sprintf("its selector is %s", selectorText(s.Selector)), "%s has no backend in the input", e.Label)
 	}
+	if s.Headless && p.Name == "" {
+		r.headlessTargets(e, pods)
+		return nil
+	}
+	ports, err := servicePorts(e, p)
+	if err != nil {
+		return err
+	}
+	var leadNowhere []cluster.ServicePort
 	for _, sp := range ports {
-		r.addTargets(e, sp, pods)
+		before := len(e.Targets)
+		if r.addTargets(e, sp, pods); len(e.Targets) == before {
+			leadNowhere = append(leadNowhere, sp)
+		}
 	}
 	if len(e.Targets) == 0 {
-		return errorf("", "%s: no backend has the target port of %s", e.Label, portsText(ports))
+		return errorf("the backends "+r.declaredText(pods), "%s: no backend has the target port of %s", e.Label, portsText(leadNowhere))
+	}
+	if len(leadNowhere) > 0 {
+		e.Notes = append(e.Notes, fmt.Sprintf("%s: no backend has the target port of %s", e.Label, portsText(leadNowhere)))
 	}
 	slices.SortStableFunc(e.Targets, func(a, b Target) int { return int(a.Port) - int(b.Port) })
 	return nil
@@ -92,18 +123,6 @@ func servicePorts(e *End, p PortTerm) ([]cluster.ServicePort, error) {
 	s := e.Service
 	if !p.Given {
 		return s.Ports, nil
-	}
-	if s.Headless && p.Name == "" {
-		proto := p.Proto
-		if proto == 0 {
-			proto = netset.TCP
-		}
-		var out []cluster.ServicePort
-		for port := int(p.Range.First); port <= int(p.Range.Last) && len(out) < 64; port++ {
-			out = append(out, cluster.ServicePort{Proto: proto, Port: uint16(port), Target: uint16(port)})
-		}
-		e.Notes = append(e.Notes, e.Label+" is headless: clients reach the pods' own ports, targetPort has no effect")
-		return out, nil
 	}
 	var out []cluster.ServicePort
 	for _, sp := range s.Ports {
@@ -117,6 +136,41 @@ func servicePorts(e *End, p PortTerm) ([]cluster.ServicePort, error) {
 		return nil, errorf("its ports are "+portsText(s.Ports), "%s has no such port", e.Label)
 	}
 	return out, nil
+}
+
+// headlessTargets are the backends of a Service that is only a name for them: whatever port is
+// asked is the pods' own.
+func (r *Resolver) headlessTargets(e *End, pods []int) {
+	e.Notes = append(e.Notes, e.Label+" is headless: clients reach the pods' own ports, targetPort has no effect")
+	for _, i := range pods {
+		e.Targets = append(e.Targets, Target{Pod: i, Any: true})
+	}
+	if e.Service.Selector != nil {
+		return
+	}
+	for _, b := range e.Service.Slices {
+		t := Target{Pod: -1, Addr: b.Addr, Any: true}
+		if known, ok := r.addrs[b.Addr]; ok && known.Kind == flow.Pod {
+			t.Pod = known.Index
+		}
+		e.Targets = append(e.Targets, t)
+	}
+}
+
+// declaredText lists the named ports of the backends.
+func (r *Resolver) declaredText(pods []int) string {
+	var names []string
+	for _, i := range pods {
+		for _, c := range r.Model.Snapshot().Pods[i].Ports {
+			if c.Name != "" {
+				names = append(names, fmt.Sprintf("%s (%d/%s)", c.Name, c.Port, c.Proto))
+			}
+		}
+	}
+	if slices.Sort(names); len(names) == 0 {
+		return "declare no named port"
+	}
+	return "declare " + strings.Join(slices.Compact(names), ", ")
 }
 
 // backends are the pods that the service's selector selects.
@@ -156,7 +210,7 @@ func (r *Resolver) addTargets(e *End, sp cluster.ServicePort, pods []int) {
 	}
 	for _, b := range e.Service.Slices {
 		t := Target{Pod: -1, Addr: b.Addr, Proto: sp.Proto, Asked: sp.Port}
-		if known, ok := r.addrs[b.Addr]; ok && known.Kind == 1 {
+		if known, ok := r.addrs[b.Addr]; ok && known.Kind == flow.Pod {
 			t.Pod = known.Index
 		}
 		for _, bp := range b.Ports {

@@ -4,18 +4,27 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sallyport.dev/sallyport/internal/cluster"
 )
 
-// didYouMean lists what is there and looks most like the name that was not found.
+// didYouMean lists what is there and looks most like the name that was not found: the very name in
+// other namespaces, else the nearest names in this one.
 func (r *Resolver) didYouMean(ns, kind, name string) string {
-	names := r.names(ns, kind)
-	slices.SortStableFunc(names, func(a, b string) int { return distance(lastPart(a), name) - distance(lastPart(b), name) })
-	const most = 5
+	all := r.names(kind)
+	names := slices.DeleteFunc(slices.Clone(all), func(n string) bool { return lastPart(n) != name })
 	if len(names) == 0 {
-		if ns != "" {
-			return fmt.Sprintf("namespace %q holds nothing that can talk", ns)
-		}
+		names = slices.DeleteFunc(all, func(n string) bool { return ns != "" && !strings.HasPrefix(n, ns+"/") })
+		slices.SortStableFunc(names, func(a, b string) int { return distance(lastPart(a), name) - distance(lastPart(b), name) })
+	}
+	const most = 5
+	switch {
+	case len(names) == 0 && ns == "":
 		return "there is none"
+	case len(names) == 0 && kind != "" && kind != "pod":
+		return fmt.Sprintf("there is none in namespace %q", ns)
+	case len(names) == 0:
+		return fmt.Sprintf("namespace %q holds nothing that can talk", ns)
 	}
 	more := ""
 	if len(names) > most {
@@ -27,40 +36,54 @@ func (r *Resolver) didYouMean(ns, kind, name string) string {
 
 func lastPart(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
 
-func (r *Resolver) names(ns, kind string) []string {
+// names lists everything in the input that a name of this kind may have been meant for, in full and
+// sorted.
+func (r *Resolver) names(kind string) []string {
 	snap := r.Model.Snapshot()
 	var out []string
-	if kind == "node" {
+	switch kind {
+	case "node":
 		for i := range snap.Nodes {
 			out = append(out, "node/"+snap.Nodes[i].Name)
 		}
-		return out
-	}
-	if kind == "service" || kind == "" {
+	case "ingress", "gateway", "httproute", "grpcroute", "tlsroute", "tcproute", "udproute":
+		for i := range snap.Entries {
+			out = append(out, entryNames(&snap.Entries[i], kind)...)
+		}
+	case "service", "":
 		for i := range snap.Services {
-			if snap.Services[i].Namespace == ns {
-				out = append(out, serviceLabel(&snap.Services[i]))
-			}
+			out = append(out, serviceLabel(&snap.Services[i]))
 		}
 	}
-	for i := range snap.Entries {
-		if e := &snap.Entries[i]; e.Namespace == ns && e.Kind == kind {
-			out = append(out, e.Namespace+"/"+e.Kind+"/"+e.Name)
-		}
-	}
-	if kind != "service" {
+	if kind == "" || workloadKind(kind) {
 		for i := range snap.Pods {
 			p := &snap.Pods[i]
-			if p.Namespace == ns {
-				out = append(out, p.Owner.String())
-			}
-			if p.Namespace == ns && kind == "pod" && !p.Template {
+			out = append(out, p.Owner.String())
+			if kind == "pod" && !p.Template {
 				out = append(out, p.String())
 			}
 		}
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+func workloadKind(kind string) bool {
+	return slices.Contains([]string{"pod", "deployment", "statefulset", "daemonset", "replicaset", "replicationcontroller", "job", "cronjob"}, kind)
+}
+
+// entryNames gives an entry point itself, or the Gateways it hangs on.
+func entryNames(e *cluster.EntryPoint, kind string) []string {
+	if e.Kind == kind {
+		return []string{e.Namespace + "/" + kind + "/" + e.Name}
+	}
+	var out []string
+	for _, p := range e.Parents {
+		if ns, name, ok := strings.Cut(p, "/"); ok && kind == "gateway" && e.Kind != "ingress" && !strings.Contains(ns, " ") {
+			out = append(out, ns+"/gateway/"+name)
+		}
+	}
+	return out
 }
 
 // distance is the edit distance between two names, which are short.
