@@ -63,7 +63,8 @@ func ParsePlugin(s string) (Plugin, error) {
 	if !versioned {
 		return p, nil
 	}
-	if _, err := fmt.Sscanf(strings.TrimPrefix(version, "v"), "%d.%d", &p.Version.Major, &p.Version.Minor); err != nil {
+	var ok bool
+	if p.Version.Major, p.Version.Minor, ok = majorMinor(version); !ok {
 		return Plugin{}, fmt.Errorf("%q: the plugin's version is not like 1.16", s)
 	}
 	return p, nil

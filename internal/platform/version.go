@@ -25,13 +25,8 @@ var oldest = Version{1, 7}
 
 // ParseVersion reads "1.24", "v1.24.3", "1.31.4-eks-1". Versions before 1.7 have no NetworkPolicy v1.
 func ParseVersion(s string) (Version, error) {
-	parts := strings.SplitN(strings.TrimPrefix(s, "v"), ".", 3)
-	if len(parts) < 2 {
-		return Version{}, fmt.Errorf("%q is not a Kubernetes version: write 1.31", s)
-	}
-	major, err := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(strings.TrimRight(parts[1], "+"))
-	if err != nil || err2 != nil || major != 1 || minor < 0 || minor > 999 {
+	major, minor, ok := majorMinor(s)
+	if !ok || major != 1 {
 		return Version{}, fmt.Errorf("%q is not a Kubernetes version: write 1.31", s)
 	}
 	v := Version{major, minor}
@@ -39,6 +34,17 @@ func ParseVersion(s string) (Version, error) {
 		return Version{}, fmt.Errorf("version %s is before %s, where networking.k8s.io/v1 NetworkPolicy appeared", v, oldest)
 	}
 	return v, nil
+}
+
+// majorMinor reads the first two numbers of "v1.24.3"; a "+" may follow the second.
+func majorMinor(s string) (major, minor int, ok bool) {
+	parts := strings.SplitN(strings.TrimPrefix(s, "v"), ".", 3)
+	if len(parts) < 2 {
+		return 0, 0, false
+	}
+	a, err := strconv.ParseUint(parts[0], 10, 9)
+	b, err2 := strconv.ParseUint(strings.TrimSuffix(parts[1], "+"), 10, 9)
+	return int(a), int(b), err == nil && err2 == nil
 }
 
 // String gives "1.24", or "" if no version was given.

@@ -49,7 +49,7 @@ func (r *Resolver) entry(ns string, t Term) (End, error) {
 		return End{}, errorf(strings.Join(broken, "; "), "%s leads to no backend in the input", e.Label)
 	}
 	for _, why := range broken {
-		e.Notes = append(e.Notes, e.Label+" also leads nowhere: "+why)
+		e.Notes = append(e.Notes, "one backend of "+e.Label+" leads nowhere: "+why)
 	}
 	e.Notes = append(e.Notes, e.Label+" is served by its controller's pods: they are the source that policies see")
 	return e, nil

@@ -24,8 +24,8 @@ import (
 type Suggestion struct {
 	// Objects are the policies to add, at most one for each direction.
 	Objects []metav1.Object
-	// Verdict is the one that the question's flow gets with them, evaluated again.
-	Verdict flow.Verdict
+	// Verdict is the one that the whole question gets with them, asked again.
+	Verdict string
 	// Opens are other pairs that they would open, sorted; at most MaxOpens of Count.
 	Opens []Pair
 	Count int
@@ -39,27 +39,30 @@ type Pair struct{ From, To string }
 // MaxOpens bounds the list of other flows.
 const MaxOpens = 10
 
-// Suggest works out what would allow the first denied part of an answer (nil if none is denied),
-// and evaluates it.
+// Suggest works out what would allow the first denied part of an answer, and asks the question
+// again with it. It gives nil if the answer is allowed or nothing in it is surely denied.
 func (r *Resolver) Suggest(a *Answer) (*Suggestion, error) {
+	if !a.anyDenied {
+		return nil, nil
+	}
 	for i := range a.Parts {
 		if p := &a.Parts[i]; p.Decision.Verdict == flow.Denied {
-			s := suggesting{r: r, part: p, anyPort: a.AnyPort}
-			return s.run(), nil
+			s := suggesting{r: r, asked: a, part: p}
+			return s.run()
 		}
 	}
 	return nil, nil
 }
 
 type suggesting struct {
-	r       *Resolver
-	part    *Part
-	anyPort bool
-	out     Suggestion
-	snap    cluster.Snapshot // with the suggestion added
+	r     *Resolver
+	asked *Answer
+	part  *Part
+	out   Suggestion
+	snap  cluster.Snapshot // with the suggestion added
 }
 
-func (s *suggesting) run() *Suggestion {
+func (s *suggesting) run() (*Suggestion, error) {
 	s.snap = *s.r.Model.Snapshot()
 	d := &s.part.Decision
 	for _, side := range d.Directions() {
@@ -68,13 +71,18 @@ func (s *suggesting) run() *Suggestion {
 		}
 	}
 	if len(s.out.Objects) == 0 {
-		return &s.out
+		return &s.out, nil
 	}
 	m := policy.Compile(&s.snap, s.r.Model.Options())
-	f := d.Flow
-	s.out.Verdict = eval.Verdict(m, &f)
+	again := NewResolver(m, s.r.Namespace)
+	again.NodePortUnfiltered = s.r.NodePortUnfiltered
+	a, err := again.Ask(s.asked.terms[0], s.asked.terms[1])
+	if err != nil {
+		return nil, err
+	}
+	s.out.Verdict = a.Verdict
 	s.opens(m)
-	return &s.out
+	return &s.out, nil
 }
 
 func (s *suggesting) why(format string, args ...any) {
@@ -84,7 +92,7 @@ func (s *suggesting) why(format string, args ...any) {
 func (s *suggesting) direction(d *eval.Direction) {
 	switch d.Reason {
 	case flow.Isolated:
-		s.networkPolicy(d.Direction)
+		s.networkPolicy(d)
 	case flow.AdminRule, flow.BaselineRule:
 		s.clusterPolicy(d)
 	case flow.Metadata:
@@ -104,7 +112,8 @@ func (s *suggesting) ends(d flow.Direction) (subject *cluster.Pod, other flow.En
 	return &snap.Pods[f.To.Index], f.From
 }
 
-func (s *suggesting) networkPolicy(d flow.Direction) {
+func (s *suggesting) networkPolicy(side *eval.Direction) {
+	d := side.Direction
 	subject, other := s.ends(d)
 	peers := s.peers(d, subject.Namespace, other)
 	if len(peers) == 0 {
@@ -112,8 +121,8 @@ func (s *suggesting) networkPolicy(d flow.Direction) {
 	}
 	np := &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: subject.Namespace, Name: s.name(d)},
-		Spec:       networkingv1.NetworkPolicySpec{PodSelector: s.selector(subject)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: subject.Namespace, Name: s.name(d, subject.Namespace)},
+		Spec:       networkingv1.NetworkPolicySpec{PodSelector: s.isolated(subject, side)},
 	}
 	ports := s.ports()
 	if d == flow.Egress {
@@ -127,8 +136,9 @@ func (s *suggesting) networkPolicy(d flow.Direction) {
 	s.snap.NetworkPolicies = append(slices.Clone(s.snap.NetworkPolicies), cluster.NetworkPolicy{Object: np})
 }
 
-// name is made of both ends, so that it says what the policy is for.
-func (s *suggesting) name(d flow.Direction) string {
+// name is made of both ends, so that it says what the policy is for. It is one that no policy in the
+// namespace has ("" for cluster policies): applying the suggestion must not replace anything.
+func (s *suggesting) name(d flow.Direction, namespace string) string {
 	subject, other := s.ends(d)
 	text := "outside"
 	snap := s.r.Model.Snapshot()
@@ -142,8 +152,57 @@ func (s *suggesting) name(d flow.Direction) string {
 	if d == flow.Egress {
 		name = "allow-" + subject.Owner.Name + "-to-" + text
 	}
-	const most = 63
-	return strings.TrimRight(name[:min(len(name), most)], "-.")
+	const most = 60
+	name = strings.TrimRight(name[:min(len(name), most)], "-.")
+	for free, n := name, 2; ; n++ {
+		if !s.taken(namespace, free) {
+			return free
+		}
+		free = fmt.Sprintf("%s-%d", name, n)
+	}
+}
+
+func (s *suggesting) taken(namespace, name string) bool {
+	if namespace == "" {
+		return slices.ContainsFunc(s.snap.ClusterPolicies, func(p cluster.ClusterPolicy) bool { return p.Object.Name == name })
+	}
+	return slices.ContainsFunc(s.snap.NetworkPolicies, func(p cluster.NetworkPolicy) bool {
+		return p.Object.Namespace == namespace && p.Object.Name == name
+	})
+}
+
+// isolated selects the subject of a new NetworkPolicy. Selecting a pod isolates it, so where labels
+// alone would reach one that no policy isolates yet, what the isolating policy selects by is added.
+func (s *suggesting) isolated(p *cluster.Pod, side *eval.Direction) metav1.LabelSelector {
+	sel := s.selector(p)
+	if !s.isolatesMore(p.Namespace, sel.MatchLabels, side.Direction) {
+		return sel
+	}
+	by := side.Isolating[0].Ref
+	for i := range s.snap.NetworkPolicies {
+		np := s.snap.NetworkPolicies[i].Object
+		if np.Namespace != by.Namespace || np.Name != by.Name {
+			continue
+		}
+		if sel.MatchLabels == nil {
+			sel.MatchLabels = map[string]string{}
+		}
+		maps.Copy(sel.MatchLabels, np.Spec.PodSelector.MatchLabels)
+		sel.MatchExpressions = slices.Clone(np.Spec.PodSelector.MatchExpressions)
+		s.why("its podSelector repeats what %s selects by, so that it isolates no pod that is not isolated now", by)
+	}
+	return sel
+}
+
+func (s *suggesting) isolatesMore(namespace string, labels map[string]string, d flow.Direction) bool {
+	classes := s.r.Model.Classes()
+	for i := range classes {
+		c := &classes[i]
+		if c.Namespace == namespace && (len(labels) == 0 || hasLabels(c.Labels, labels)) && len(c.Subject(d).Policies) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // volatile lists labels that controllers set and that change with every rollout.
@@ -238,7 +297,7 @@ func (s *suggesting) blocks(d flow.Direction, other flow.End) []networkingv1.IPB
 // ports gives the port items of the part; none where the question had no port, or for ICMP, which
 // only a rule without ports matches (S20).
 func (s *suggesting) ports() []networkingv1.NetworkPolicyPort {
-	if s.anyPort {
+	if s.asked.AnyPort {
 		s.why("no port was asked, so the rule is for every port; ask with a port for a smaller one")
 		return nil
 	}
@@ -266,8 +325,10 @@ func (s *suggesting) ports() []networkingv1.NetworkPolicyPort {
 // clusterPolicy puts an Accept rule before the one that denies.
 func (s *suggesting) clusterPolicy(d *eval.Direction) {
 	denying := s.r.Model.Policy(d.Rule.Policy)
-	if denying.Ref.Kind != "ClusterNetworkPolicy" && denying.Tier == policy.BaselineTier || denying.Priority == 0 {
-		s.why("%s denies with the highest priority there is: the Accept rule has to stand in that policy, before %s; NetworkPolicies cannot allow it", denying.Ref, d.Rule.Path())
+	baseline := denying.Tier == policy.BaselineTier
+	if denying.Ref.Kind != "ClusterNetworkPolicy" && baseline || denying.Priority == 0 {
+		s.why("%s denies with the highest priority there is: the rule that lets it pass has to stand in that policy, before %s", denying.Ref, d.Rule.Path())
+		s.whyTier(denying)
 		return
 	}
 	subject, other := s.ends(d.Direction)
@@ -276,12 +337,12 @@ func (s *suggesting) clusterPolicy(d *eval.Direction) {
 		return
 	}
 	tier := policyv1alpha2.AdminTier
-	if denying.Tier == policy.BaselineTier {
+	if baseline {
 		tier = policyv1alpha2.BaselineTier
 	}
 	o := &policyv1alpha2.ClusterNetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "policy.networking.k8s.io/v1alpha2", Kind: "ClusterNetworkPolicy"},
-		ObjectMeta: metav1.ObjectMeta{Name: s.name(d.Direction)},
+		ObjectMeta: metav1.ObjectMeta{Name: s.name(d.Direction, "")},
 		Spec: policyv1alpha2.ClusterNetworkPolicySpec{
 			Tier: tier, Priority: int32(denying.Priority) - 1,
 			Subject: policyv1alpha2.ClusterNetworkPolicySubject{Pods: &policyv1alpha2.NamespacedPod{
@@ -295,9 +356,21 @@ func (s *suggesting) clusterPolicy(d *eval.Direction) {
 		from := policyv1alpha2.ClusterNetworkPolicyIngressPeer{Namespaces: peer.Namespaces, Pods: peer.Pods}
 		o.Spec.Ingress = []policyv1alpha2.ClusterNetworkPolicyIngressRule{{Action: policyv1alpha2.ClusterNetworkPolicyRuleActionAccept, From: []policyv1alpha2.ClusterNetworkPolicyIngressPeer{from}, Protocols: protocols}}
 	}
-	s.why("%s denies in the %s tier, which no NetworkPolicy can undo", denying.Ref, denying.Tier)
+	s.whyTier(denying)
+	if denying.Ref.Kind != o.Kind {
+		s.why("a cluster that knows %s only needs it written as one", denying.Ref.Kind)
+	}
 	s.out.Objects = append(s.out.Objects, o)
 	s.snap.ClusterPolicies = append(slices.Clone(s.snap.ClusterPolicies), cluster.ClusterPolicy{Kind: "ClusterNetworkPolicy", Object: o})
+}
+
+// whyTier says what a NetworkPolicy can do against a denial in that tier (S40, S42).
+func (s *suggesting) whyTier(denying *policy.Policy) {
+	if denying.Tier == policy.BaselineTier {
+		s.why("%s denies in the Baseline tier: a NetworkPolicy that allows it would do too, and would isolate the pod from everything that none allows", denying.Ref)
+		return
+	}
+	s.why("%s denies in the %s tier, which no NetworkPolicy can undo", denying.Ref, denying.Tier)
 }
 
 func (s *suggesting) clusterPeer(d flow.Direction, other flow.End) (policyv1alpha2.ClusterNetworkPolicyEgressPeer, bool) {
@@ -323,7 +396,7 @@ func (s *suggesting) clusterPeer(d flow.Direction, other flow.End) (policyv1alph
 
 func (s *suggesting) protocols() []policyv1alpha2.ClusterNetworkPolicyProtocol {
 	var out []policyv1alpha2.ClusterNetworkPolicyProtocol
-	if s.anyPort || s.part.Ports.Contains(netset.Other, 0) {
+	if s.asked.AnyPort || s.part.Ports.Contains(netset.Other, 0) {
 		return nil
 	}
 	for _, e := range s.part.Ports.Entries() {
@@ -367,25 +440,54 @@ func (s *suggesting) opens(after *policy.Model) {
 }
 
 func (s *suggesting) opensOf(after *policy.Model, p *policy.Policy, peer *policy.Peer, d flow.Direction, f flow.Flow, seen map[Pair]bool) {
-	if peer.Kind != policy.PodPeer {
-		return
-	}
-	snap := s.r.Model.Snapshot()
+	others := s.others(after, peer, f.Family)
 	for _, subject := range after.SubjectClasses(p, policy.Maybe) {
-		for _, other := range after.SetClasses(peer, policy.Maybe) {
-			from, to := after.Classes()[subject].Members[0], after.Classes()[other].Members[0]
+		me := s.podEnd(after.Classes()[subject].Members[0], f.Family)
+		for _, other := range others {
+			g := f
+			g.From, g.To = me, other
 			if d == flow.Ingress {
-				from, to = to, from
+				g.From, g.To = other, me
 			}
-			if from == f.From.Index && to == f.To.Index && f.From.Kind == flow.Pod && f.To.Kind == flow.Pod || from == to {
+			asked := g.From.Kind == f.From.Kind && g.From.Index == f.From.Index && g.To.Kind == f.To.Kind && g.To.Index == f.To.Index
+			if asked || g.From == g.To {
 				continue
 			}
-			g := f
-			g.From = flow.End{Kind: flow.Pod, Index: from, Addr: addrIn(snap.Pods[from].Addrs, f.Family)}
-			g.To = flow.End{Kind: flow.Pod, Index: to, Addr: addrIn(snap.Pods[to].Addrs, f.Family)}
 			if eval.Verdict(s.r.Model, &g) != flow.Allowed && eval.Verdict(after, &g) == flow.Allowed {
-				seen[Pair{snap.Pods[from].Owner.String(), snap.Pods[to].Owner.String()}] = true
+				seen[Pair{s.endName(g.From), s.endName(g.To)}] = true
 			}
 		}
 	}
+}
+
+// others are the pods, and for addresses the nodes too, that a peer may stand for: one of each class
+// where the peer selects by labels.
+func (s *suggesting) others(after *policy.Model, peer *policy.Peer, family flow.Family) []flow.End {
+	snap := s.r.Model.Snapshot()
+	var out []flow.End
+	switch peer.Kind {
+	case policy.PodPeer:
+		for _, class := range after.SetClasses(peer, policy.Maybe) {
+			out = append(out, s.podEnd(after.Classes()[class].Members[0], family))
+		}
+	case policy.BlockPeer:
+		for i := range snap.Pods {
+			out = append(out, s.podEnd(i, family))
+		}
+		for i := range snap.Nodes {
+			out = append(out, flow.End{Kind: flow.Node, Index: i, Addr: addrIn(snap.Nodes[i].Addrs, family)})
+		}
+	}
+	return out
+}
+
+func (s *suggesting) podEnd(i int, family flow.Family) flow.End {
+	return flow.End{Kind: flow.Pod, Index: i, Addr: s.r.Model.Snapshot().Pods[i].Addr(family)}
+}
+
+func (s *suggesting) endName(e flow.End) string {
+	if e.Kind == flow.Node {
+		return "node/" + s.r.Model.Snapshot().Nodes[e.Index].Name
+	}
+	return s.r.Model.Snapshot().Pods[e.Index].Owner.String()
 }

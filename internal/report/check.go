@@ -62,7 +62,7 @@ func (p *checkPrinter) openPorts() string {
 	var open []string
 	for i := range p.a.Parts {
 		if p.a.Parts[i].Decision.Verdict == flow.Allowed {
-			open = append(open, p.a.Parts[i].Ports.Strings()...)
+			open = append(open, portsAsked(&p.a.Parts[i])...)
 		}
 	}
 	slices.Sort(open)
@@ -70,10 +70,21 @@ func (p *checkPrinter) openPorts() string {
 	switch {
 	case len(open) == 0:
 		return "no port"
+	case slices.Contains(open, "all") && p.differ(func(q *question.Part) string { return q.Decision.Verdict.String() }):
+		return "some ports"
 	case slices.Contains(open, "all"):
 		return "every port"
 	}
 	return strings.Join(open, ", ")
+}
+
+// portsAsked are the ports of a part as a client sees them: the Service's where there is one.
+func portsAsked(part *question.Part) []string {
+	entries := part.Ports.Entries()
+	if part.ServicePort == 0 || len(entries) == 0 {
+		return part.Ports.Strings()
+	}
+	return []string{fmt.Sprintf("%s/%d", entries[0].Proto, part.ServicePort)}
 }
 
 // verdictWord pads nothing and colours only on a terminal.

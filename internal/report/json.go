@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"strings"
@@ -144,16 +145,21 @@ func CheckJSON(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOpti
 			out.Suggestion.Objects = append(out.Suggestion.Objects, plain(obj))
 		}
 		if len(g.Objects) > 0 {
-			out.Suggestion.Verdict = g.Verdict.String()
+			out.Suggestion.Verdict = g.Verdict
 		}
 	}
 	return writeJSON(w, out)
 }
 
 func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, safeJSON(b.String()))
+	return err
 }
 
 func side(s *cluster.Snapshot, d *eval.Direction, trace bool) sideJSON {

@@ -5,9 +5,11 @@
 package report
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -31,5 +33,26 @@ func Safe(s string) string {
 	}
 	return b.String()
 }
+
+// safeJSON escapes in JSON text what encoding/json leaves as it is and Safe would not: the value
+// stays the same, and a terminal that shows it is not acted upon.
+func safeJSON(text string) string {
+	if !strings.ContainsFunc(text, unsafeInJSON) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if !unsafeInJSON(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
+}
+
+func unsafeInJSON(r rune) bool { return r != '\n' && unsafeRune(r) }
 
 func unsafeRune(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }

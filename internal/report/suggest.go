@@ -40,9 +40,9 @@ func (p *checkPrinter) suggestion(s *question.Suggestion) {
 			continue
 		}
 		p.line("")
-		p.line("    ---")
+		p.line("---") // at the margin, to be copied as it is
 		for _, l := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
-			p.line("    %s", Safe(l))
+			p.line("%s", Safe(l))
 		}
 	}
 	p.line("")
@@ -51,7 +51,7 @@ func (p *checkPrinter) suggestion(s *question.Suggestion) {
 	}
 	switch {
 	case s.Count == 0:
-		p.line("  it would open nothing else")
+		p.line("  it would open no other pair")
 	default:
 		p.line("  it would also open %s:", plural(s.Count, "other pair", "other pairs"))
 	}
@@ -61,7 +61,7 @@ func (p *checkPrinter) suggestion(s *question.Suggestion) {
 	if s.Count > len(s.Opens) {
 		p.line("    and %d more", s.Count-len(s.Opens))
 	}
-	if s.Verdict != flow.Allowed {
-		p.line("  that is not enough by itself: see the reasons above")
+	if s.Verdict != flow.Allowed.String() {
+		p.line("  that is not enough by itself: see the notes, or add it and ask again")
 	}
 }
