@@ -103,11 +103,14 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	w.notes = append(w.notes, facts.plugin.Notes(snap)...)
 	w.enforcement = facts.plugin.Enforcement(facts.version)
 	w.snap = snap
-	w.model = policy.Compile(snap, policy.Options{
-		Strict: in.strict, PodCIDRs: facts.podCIDRs, BlockMetadata: in.blockMetadata,
-		Azure: facts.azure, Behaviour: facts.plugin.Behaviour(),
-	})
+	o := policy.Options{Strict: in.strict, PodCIDRs: facts.podCIDRs, BlockMetadata: in.blockMetadata,
+		Azure: facts.azure, Behaviour: facts.plugin.Behaviour()}
+	w.model = policy.Compile(snap, o)
 	w.resolver = question.NewResolver(w.model, in.namespace)
+	if o.Behaviour.NotEnforced { // people still want to know what their policies would do
+		o.Behaviour = policy.Behaviour{}
+		w.resolver.Enforced = question.NewResolver(policy.Compile(snap, o), in.namespace)
+	}
 	w.resolver.NodePortUnfiltered = facts.plugin.NodePortUnfiltered()
 	return w, nil
 }

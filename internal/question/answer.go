@@ -28,6 +28,9 @@ type Answer struct {
 	Notes    []string
 	// Suggestion is filled in by Suggest.
 	Suggestion *Suggestion
+	// IfEnforced is the answer that policies would give if something enforced them; nil where
+	// something does, or where that is not known.
+	IfEnforced *Answer
 
 	anyDenied bool
 	terms     [2]Term // the question
@@ -128,8 +131,12 @@ func (r *Resolver) Ask(from, to Term) (*Answer, error) {
 	}
 	a := &asking{r: r, src: src, dst: dst, port: to.Port, ofBackend: map[string]int{}}
 	out, err := a.answer()
-	if out != nil {
-		out.terms = [2]Term{from, to}
+	if err != nil {
+		return nil, err
+	}
+	out.terms = [2]Term{from, to}
+	if r.Enforced != nil {
+		out.IfEnforced, err = r.Enforced.Ask(from, to)
 	}
 	return out, err
 }

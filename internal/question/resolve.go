@@ -44,6 +44,9 @@ type Resolver struct {
 	// NodePortUnfiltered: the plugin does not subject traffic from outside to a NodePort or
 	// LoadBalancer Service with externalTrafficPolicy Cluster to policy.
 	NodePortUnfiltered bool
+	// Enforced, where nothing enforces policies, is the same world with something that does: Ask
+	// then also says what the policies would do. Nil otherwise.
+	Enforced *Resolver
 
 	space *policy.Space
 	addrs map[netip.Addr]flow.End // of pods and nodes

@@ -297,6 +297,9 @@ func matchWords(m eval.Match) string {
 func (p *checkPrinter) tail() {
 	if p.o.Enforcement != "" {
 		p.line("\n  %s", Safe(p.o.Enforcement))
+		if p.a.IfEnforced != nil {
+			p.line("  %s", ifEnforcedWords(p.a.IfEnforced))
+		}
 	}
 	notes := append(slices.Clone(p.a.Notes), p.o.Notes...)
 	if len(notes) > 0 {

@@ -22,6 +22,7 @@ type checkJSON struct {
 	Asked       string           `json:"asked"`
 	Parts       []partJSON       `json:"parts"`
 	Enforcement *enforcementJSON `json:"enforcement,omitempty"`
+	IfEnforced  *ifEnforcedJSON  `json:"ifEnforced,omitempty"`
 	Suggestion  *suggestionJSON  `json:"suggestion,omitempty"`
 	Notes       []string         `json:"notes"`
 }
@@ -29,6 +30,12 @@ type checkJSON struct {
 type enforcementJSON struct {
 	By   string `json:"by,omitempty"`
 	Text string `json:"text"`
+}
+
+type ifEnforcedJSON struct {
+	Verdict string     `json:"verdict"`
+	Text    string     `json:"text"`
+	Parts   []partJSON `json:"parts"`
 }
 
 type partJSON struct {
@@ -123,18 +130,13 @@ type pairJSON struct {
 // CheckJSON prints an answer as JSON.
 func CheckJSON(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOptions) error {
 	out := checkJSON{Schema: "sallyport.dev/check/v1", Verdict: a.Verdict, From: a.From, To: a.To, Asked: a.Asked,
-		Parts: []partJSON{}, Notes: append(append([]string{}, a.Notes...), o.Notes...)}
+		Notes: append(append([]string{}, a.Notes...), o.Notes...)}
 	if o.Enforcement != "" {
 		out.Enforcement = &enforcementJSON{o.EnforcedBy, o.Enforcement}
 	}
-	for i := range a.Parts {
-		p := &a.Parts[i]
-		part := partJSON{Verdict: p.Decision.Verdict.String(), From: a.EveryEnd(p.From), To: a.EveryEnd(p.To), Ports: p.Ports.Strings(), ServicePort: p.ServicePort,
-			Egress: side(s, &p.Decision.Egress, o.Trace), Ingress: side(s, &p.Decision.Ingress, o.Trace)}
-		for _, f := range p.Families {
-			part.Families = append(part.Families, f.String())
-		}
-		out.Parts = append(out.Parts, part)
+	out.Parts = parts(s, a, o.Trace)
+	if e := a.IfEnforced; e != nil {
+		out.IfEnforced = &ifEnforcedJSON{e.Verdict, ifEnforcedWords(e), parts(s, e, o.Trace)}
 	}
 	if g := a.Suggestion; g != nil {
 		out.Suggestion = &suggestionJSON{Objects: []any{}, Opens: []pairJSON{}, Count: g.Count, Why: append([]string{}, g.Why...)}
@@ -149,6 +151,20 @@ func CheckJSON(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOpti
 		}
 	}
 	return writeJSON(w, out)
+}
+
+func parts(s *cluster.Snapshot, a *question.Answer, trace bool) []partJSON {
+	out := make([]partJSON, 0, len(a.Parts))
+	for i := range a.Parts {
+		p := &a.Parts[i]
+		part := partJSON{Verdict: p.Decision.Verdict.String(), From: a.EveryEnd(p.From), To: a.EveryEnd(p.To), Ports: p.Ports.Strings(),
+			ServicePort: p.ServicePort, Egress: side(s, &p.Decision.Egress, trace), Ingress: side(s, &p.Decision.Ingress, trace)}
+		for _, f := range p.Families {
+			part.Families = append(part.Families, f.String())
+		}
+		out = append(out, part)
+	}
+	return out
 }
 
 func writeJSON(w io.Writer, v any) error {
