@@ -87,6 +87,7 @@ func OfPolicy(m *policy.Model, p *policy.Policy) Policy {
 	sure := m.SubjectClasses(p, policy.Yes)
 	all := m.SubjectClasses(p, policy.Maybe)
 	out.Subject.Now, out.Subject.Maybe = workloads(m, sure), workloads(m, except(all, sure))
+	var cover *covering
 	for _, d := range flow.Directions {
 		if p.Applies(d) {
 			out.Isolates = append(out.Isolates, d)
@@ -97,8 +98,11 @@ func OfPolicy(m *policy.Model, p *policy.Policy) Policy {
 		for i := range p.Rules(d) {
 			r := describe(m, p, d, &p.Rules(d)[i])
 			r.NoSubject = len(all) == 0
-			if !r.NoSubject {
-				r.Covered = covered(m, p, d, i, sure)
+			if !r.NoSubject && p.Tier == policy.NetworkPolicyTier {
+				if cover == nil {
+					cover = newCovering(m, p)
+				}
+				r.Covered = cover.by(d, &p.Rules(d)[i], sure)
 			}
 			side.Rules = append(side.Rules, r)
 		}

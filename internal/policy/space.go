@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -70,6 +71,21 @@ func (s *Space) Atom(a netip.Addr) int {
 	return int(id)
 }
 
+// AppendAtoms appends a text that is the same for pods whose addresses no policy tells apart: as many
+// addresses, in the same regions.
+func (s *Space) AppendAtoms(key []byte, addrs []netip.Addr) []byte {
+	var room [4]int
+	atoms := room[:0]
+	for _, a := range addrs {
+		atoms = append(atoms, s.Atom(a))
+	}
+	slices.Sort(atoms)
+	for _, a := range atoms {
+		key = binary.AppendVarint(key, int64(a))
+	}
+	return key
+}
+
 // Regions lists the regions inside a prefix, which need not be one of the dividing prefixes.
 func (s *Space) Regions(within netip.Prefix) []Region {
 	inside := []netip.Prefix{within.Masked()}
@@ -134,6 +150,15 @@ func (r Region) String() string {
 
 // Cuts collects where the answer may change from one port to the next.
 type Cuts struct{ starts [3][]uint16 }
+
+// Clone gives a copy that shares nothing with c.
+func (c *Cuts) Clone() Cuts {
+	var out Cuts
+	for i := range c.starts {
+		out.starts[i] = slices.Clone(c.starts[i])
+	}
+	return out
+}
 
 func (c *Cuts) add(p netset.Proto, r netset.PortRange) {
 	if !p.HasPorts() || r.First > r.Last {
