@@ -131,6 +131,7 @@ func TestNames(t *testing.T) {
 		{"{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}", "f.yaml:1: Deployment default/d: spec.template is missing"},
 		{"{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {hostNetwork: 'yes'}}",
 			`f.yaml:1: Pod default/p: spec.hostNetwork needs true or false, not the string "yes"`},
+		{"{apiVersion: sallyport.dev/v9, kind: Snapshot}", "f.yaml:1: Snapshot: cannot be read as sallyport.dev/v9 (hint: it was saved by another version of sallyport)"},
 		{"{apiVersion: sallyport.dev/v1alpha1, kind: Snapshot, podCIDRs: [x]}", `f.yaml:1: Snapshot snapshot: podCIDRs[0] "x" is not a CIDR`},
 		{"{apiVersion: sallyport.dev/v1alpha1, kind: Snapshot, plugin: a}\n---\n{apiVersion: sallyport.dev/v1alpha1, kind: Snapshot, plugin: b}",
 			"f.yaml:2: Snapshot snapshot: this object is in the input twice with different content; the other one is at f.yaml:1 (hint: give only one of the two)"},

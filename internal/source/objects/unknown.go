@@ -17,6 +17,12 @@ func (b *Builder) addUnknown(d Doc, gk groupKind, head typeMeta) {
 		b.failDoc(d, InputError{Object: Safe(head.Kind), Problem: "cannot be read as " + Safe(head.APIVersion), Hint: hint})
 		return
 	}
+	if IsSnapshotHeader(head.APIVersion, head.Kind) { // the meaning of everything after it hangs on it
+		e := InputError{Object: "Snapshot", Problem: "cannot be read as " + Safe(head.APIVersion), Hint: "it was saved by another version of sallyport"}
+		e.Origin = withoutLines(d.Origin)
+		b.Fail(&e)
+		return
+	}
 	what := Safe(head.Kind) + " of " + Safe(head.APIVersion)
 	switch {
 	case isStale(gk):
@@ -53,7 +59,7 @@ func isStale(gk groupKind) bool {
 }
 
 func currentAPI(kind string) string {
-	for _, group := range []string{"", groupApps, groupBatch, groupNetworking, groupDiscovery, groupOwn} {
+	for _, group := range []string{"", groupApps, groupBatch, groupNetworking, groupDiscovery} {
 		if info, ok := kinds[groupKind{group, kind}]; ok && info.versions != nil {
 			return joinAPIVersion(group, info.versions[0])
 		}
