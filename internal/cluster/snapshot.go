@@ -251,3 +251,8 @@ func (s *Snapshot) NodeIndex(name string) int {
 	}
 	return i
 }
+
+// PodIndex gives the index of a real pod by name, or -1.
+func (s *Snapshot) PodIndex(namespace, name string) int {
+	return slices.IndexFunc(s.Pods, func(p Pod) bool { return !p.Template && p.Namespace == namespace && p.Name == name })
+}

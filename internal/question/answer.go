@@ -148,7 +148,8 @@ type asking struct {
 	port     PortTerm
 	out      Answer
 	pairs    []pairVerdict
-	parts    map[string]int
+	parts    map[string]int // by what decided, in groups
+	groups   []group
 	// ofBackend finds the pair of a Service's backend, where no port was asked.
 	ofBackend map[string]int
 	flows     int
@@ -265,14 +266,17 @@ type candidate struct {
 	region  policy.Region
 	label   string
 	target  *Target
+	// variant counts the addresses of an end that has several in a family: each is asked about.
+	variant int
+	within  netip.Prefix // the only addresses asked about; invalid for all
 }
 
 // pair is one combination of candidates.
 type pair struct{ from, to candidate }
 
 func (a *asking) allPairs() ([]pair, error) {
-	from := a.candidates(&a.src, len(a.dst.Nodes) > 0 || a.hasHost(a.dst.Pods))
-	to := a.candidates(&a.dst, len(a.src.Nodes) > 0 || a.hasHost(a.src.Pods))
+	from := a.candidates(&a.src, a.hasNode(&a.dst))
+	to := a.candidates(&a.dst, a.hasNode(&a.src))
 	if len(a.dst.Targets) > 0 {
 		to = a.targetCandidates()
 	}
@@ -290,36 +294,34 @@ func (a *asking) allPairs() ([]pair, error) {
 			pairs = append(pairs, p)
 		}
 	}
-	if len(pairs) == 0 || len(a.dst.Targets) > 0 {
+	if len(pairs) == 0 || len(a.dst.Targets) > 0 && !a.headless() {
 		pairs = append(pairs, self...)
 	}
 	return pairs, nil
 }
 
-func (a *asking) hasHost(pods []int) bool {
-	return slices.ContainsFunc(pods, func(i int) bool { return a.r.Model.Snapshot().Pods[i].HostNetwork })
+func (a *asking) headless() bool { return a.dst.Service != nil && a.dst.Service.Headless }
+
+// hasNode tells whether a node, or a hostNetwork pod, is among what an end stands for.
+func (a *asking) hasNode(e *End) bool {
+	host := func(i int) bool { return a.r.Model.Snapshot().Pods[i].HostNetwork }
+	return len(e.Nodes) > 0 || slices.ContainsFunc(e.Pods, host) || slices.ContainsFunc(e.Targets, func(t Target) bool {
+		return t.End.Kind == flow.Node || t.End.Kind == flow.Pod && host(t.End.Index)
+	})
 }
 
 // candidates groups the pods that no policy and no question can tell apart. byNode keeps pods on
 // different nodes apart, where S22 may matter.
 func (a *asking) candidates(e *End, byNode bool) []candidate {
-	snap := a.r.Model.Snapshot()
 	var out []candidate
 	seen := map[string]int{}
 	for _, i := range e.Pods {
-		p := &snap.Pods[i]
-		key := fmt.Sprintf("%d", a.r.Model.ClassOf(i))
-		for _, addr := range p.Addrs {
-			key += fmt.Sprintf(" %d", a.r.space.Atom(addr))
-		}
-		if byNode || p.HostNetwork {
-			key += " " + p.NodeName
-		}
+		key := a.groupKey(e, i, byNode)
 		at, ok := seen[key]
 		if !ok {
 			at = len(out)
 			seen[key] = at
-			out = append(out, candidate{kind: flow.Pod})
+			out = append(out, candidate{kind: flow.Pod, within: e.Within})
 		}
 		out[at].members = append(out[at].members, i)
 	}
@@ -331,7 +333,7 @@ func (a *asking) candidates(e *End, byNode bool) []candidate {
 		}
 	}
 	for _, i := range e.Nodes {
-		out = append(out, candidate{kind: flow.Node, members: []int{i}, label: "node/" + snap.Nodes[i].Name})
+		out = append(out, candidate{kind: flow.Node, members: []int{i}, label: "node/" + a.r.Model.Snapshot().Nodes[i].Name, within: e.Within})
 	}
 	for _, region := range e.Regions {
 		c := candidate{kind: flow.Address, region: region, label: "external/" + region.String()}
@@ -340,6 +342,55 @@ func (a *asking) candidates(e *End, byNode bool) []candidate {
 		}
 		a.out.ends[c.label] = c
 		out = append(out, c)
+	}
+	return a.variants(out, e.From)
+}
+
+// groupKey is the same for pods of an end that no answer tells apart.
+func (a *asking) groupKey(e *End, i int, byNode bool) string {
+	p := &a.r.Model.Snapshot().Pods[i]
+	key := fmt.Appendf(nil, "%d ", a.r.Model.ClassOf(i))
+	asked := a.r.addresses(flow.End{Kind: flow.Pod, Index: i})
+	if e.Within.IsValid() {
+		asked = slices.DeleteFunc(slices.Clone(asked), func(x netip.Addr) bool { return !e.Within.Contains(x) })
+	}
+	key = a.r.space.AppendAtoms(key, asked)
+	if byNode || p.HostNetwork {
+		key = append(append(key, " on "...), p.NodeName...)
+	}
+	if e.From.IsValid() && (len(p.Addrs) == 0 || slices.Contains(p.Addrs, e.From)) {
+		key = append(key, " not spoofed"...)
+	}
+	if a.port.Name != "" {
+		key = fmt.Appendf(key, " %v", p.Ports)
+	}
+	return string(key)
+}
+
+// variants repeats each candidate that has several addresses of a family, once for each. Where the
+// question fixes the address there is nothing to repeat.
+func (a *asking) variants(list []candidate, fixed netip.Addr) []candidate {
+	var out []candidate
+	for _, c := range list {
+		count := 1
+		for _, f := range flow.Families {
+			count = max(count, len(a.known(&c, 0, f)))
+		}
+		if count == 1 || fixed.IsValid() {
+			out = append(out, c)
+			continue
+		}
+		for c.variant = range count {
+			v := c
+			var addrs []string
+			for _, f := range flow.Families {
+				if list := a.known(&c, 0, f); c.variant < len(list) {
+					addrs = append(addrs, list[c.variant].String())
+				}
+			}
+			v.label += "@" + strings.Join(addrs, ",")
+			out = append(out, v)
+		}
 	}
 	return out
 }
@@ -363,14 +414,21 @@ func (a *asking) targetCandidates() []candidate {
 	var out []candidate
 	for i := range a.dst.Targets {
 		t := &a.dst.Targets[i]
-		if t.Pod < 0 {
-			region := policy.Region{Prefix: prefixOf(t.Addr)}
-			out = append(out, candidate{kind: flow.Address, region: region, label: "external/" + t.Addr.String(), target: t})
-			continue
+		c := candidate{kind: t.End.Kind, target: t}
+		if t.End.Addr.IsValid() {
+			c.within = prefixOf(t.End.Addr)
 		}
-		out = append(out, candidate{kind: flow.Pod, members: []int{t.Pod}, label: snap.Pods[t.Pod].String(), target: t})
+		switch t.End.Kind {
+		case flow.Pod:
+			c.members, c.label = []int{t.End.Index}, snap.Pods[t.End.Index].String()
+		case flow.Node:
+			c.members, c.label = []int{t.End.Index}, "node/"+snap.Nodes[t.End.Index].Name
+		default:
+			c.region, c.label = policy.Region{Prefix: c.within}, externalLabel(c.within)
+		}
+		out = append(out, c)
 	}
-	return out
+	return a.variants(out, netip.Addr{})
 }
 
 func (a *asking) conclude() {
@@ -387,14 +445,10 @@ func (a *asking) conclude() {
 			a.out.Verdict = Partial
 		}
 	}
-	slices.SortStableFunc(a.out.Parts, func(x, y Part) int { return int(x.Decision.Verdict) - int(y.Decision.Verdict) })
-	for i := range a.out.Parts {
-		p := &a.out.Parts[i]
-		slices.Sort(p.From)
-		slices.Sort(p.To)
-		slices.Sort(p.Families)
-		p.From, p.To, p.Families = slices.Compact(p.From), slices.Compact(p.To), slices.Compact(p.Families)
+	for i := range a.groups {
+		a.out.Parts = append(a.out.Parts, a.partsOf(&a.groups[i])...)
 	}
+	slices.SortStableFunc(a.out.Parts, func(x, y Part) int { return int(x.Decision.Verdict) - int(y.Decision.Verdict) })
 }
 
 func compactInOrder(notes []string) []string {

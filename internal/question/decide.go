@@ -1,6 +1,7 @@
 package question
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -39,7 +40,7 @@ func (a *asking) decidePair(p pair) error {
 			}
 			fl.Proto, fl.Port = pc.proto, pc.ports.First
 			d := a.decide(&fl)
-			a.record(p, f, pc, d)
+			a.record(p, pc, &d)
 			verdicts = append(verdicts, d.Verdict)
 		}
 		a.judge(p, f, verdicts)
@@ -49,7 +50,7 @@ func (a *asking) decidePair(p pair) error {
 
 func (a *asking) decide(fl *flow.Flow) eval.Decision {
 	d := eval.Decide(a.r.Model, fl)
-	if a.unfiltered {
+	if a.unfiltered && fl.From.Kind != flow.Pod {
 		d.Ingress = eval.Direction{Direction: flow.Ingress, Verdict: flow.Allowed, Reason: flow.NotEnforced}
 		d.Verdict = d.Egress.Verdict
 	}
@@ -109,35 +110,47 @@ func (a *asking) families(p pair) []flow.Family {
 }
 
 func (a *asking) endFamilies(c *candidate, fixed netip.Addr) []flow.Family {
-	if fixed.IsValid() {
+	switch {
+	case fixed.IsValid():
 		return []flow.Family{flow.FamilyOf(fixed)}
-	}
-	var addrs []netip.Addr
-	snap := a.r.Model.Snapshot()
-	switch c.kind {
-	case flow.Address:
+	case c.kind == flow.Address:
 		return []flow.Family{flow.FamilyOf(c.region.Prefix.Addr())}
-	case flow.Node:
-		addrs = snap.Nodes[c.members[0]].Addrs
-	case flow.Pod:
-		p := &snap.Pods[c.members[0]]
-		addrs = p.Addrs
-		if i := snap.NodeIndex(p.NodeName); p.HostNetwork && len(addrs) == 0 && i >= 0 {
-			addrs = snap.Nodes[i].Addrs
+	}
+	var out []flow.Family
+	known := false
+	for _, f := range flow.Families {
+		n := len(a.known(c, 0, f))
+		known = known || n > 0
+		if c.variant < n && (c.target == nil || c.target.Family == 0 || c.target.Family == f) {
+			out = append(out, f)
 		}
 	}
-	if len(addrs) > 0 {
-		out := make([]flow.Family, 0, len(addrs))
-		for _, x := range addrs {
-			out = append(out, flow.FamilyOf(x))
-		}
+	switch {
+	case known:
 		return out
-	}
-	// Nothing is known of this end: the other end's families decide if it is an address, else the cluster's.
-	if a.asksOneFamily() {
+	case c.target != nil && c.target.Family != 0:
+		return []flow.Family{c.target.Family}
+	case a.asksOneFamily():
+		// Nothing is known of this end: the other end's families decide if it is an address, else the cluster's.
 		return flow.Families[:]
 	}
 	return a.r.Model.Families()
+}
+
+// known gives the addresses of a candidate's member that are asked about, in a family and in an
+// order that is the same for all members.
+func (a *asking) known(c *candidate, member int, f flow.Family) []netip.Addr {
+	if c.kind == flow.Address {
+		return nil
+	}
+	var out []netip.Addr
+	for _, x := range a.r.addresses(flow.End{Kind: c.kind, Index: c.members[member]}) {
+		if flow.FamilyOf(x) == f && (!c.within.IsValid() || c.within.Contains(x)) {
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(x, y netip.Addr) int { return cmp.Or(a.r.space.Atom(x)-a.r.space.Atom(y), x.Compare(y)) })
+	return slices.Compact(out)
 }
 
 // asksOneFamily tells whether the question itself names addresses.
@@ -148,41 +161,30 @@ func (a *asking) asksOneFamily() bool {
 
 // flow builds the flow of a pair in a family; ok is false for a region in which no address is left.
 func (a *asking) flow(p pair, f flow.Family) (flow.Flow, bool) {
-	from, ok := a.end(&p.from, f, a.src.From, 0)
+	member, other := 0, 0
+	if p.from.kind == p.to.kind && len(p.from.members) > 0 && p.from.members[0] == p.to.members[0] {
+		// Two members of one group: one replica to another.
+		other = min(1, len(p.to.members)-1)
+		member = min(1, len(p.from.members)-1) - other
+	}
+	from, ok := a.end(&p.from, f, a.src.From, max(member, 0))
 	if !ok {
 		return flow.Flow{}, false
 	}
-	other := 0
-	if len(p.from.members) > 0 && len(p.to.members) > 1 && p.from.kind == p.to.kind && p.from.members[0] == p.to.members[0] {
-		other = 1 // two members of one group: one replica to another
-	}
 	to, ok := a.end(&p.to, f, a.dst.From, other)
-	via := p.to.target != nil && (a.dst.Service == nil || !a.dst.Service.Headless)
-	return flow.Flow{From: from, To: to, Family: f, ViaService: via}, ok
+	return flow.Flow{From: from, To: to, Family: f, ViaService: p.to.target != nil && !a.headless()}, ok
 }
 
 func (a *asking) end(c *candidate, f flow.Family, fixed netip.Addr, member int) (flow.End, bool) {
-	snap := a.r.Model.Snapshot()
 	e := flow.End{Kind: c.kind, Addr: fixed}
-	switch c.kind {
-	case flow.Address:
+	if c.kind == flow.Address {
 		addr, ok := c.region.Pick(func(x netip.Addr) bool { _, known := a.r.addrs[x]; return known })
 		e.Addr = addr
 		return e, ok
-	case flow.Node:
-		e.Index = c.members[0]
-		if !fixed.IsValid() {
-			e.Addr = addrIn(snap.Nodes[e.Index].Addrs, f)
-		}
-	case flow.Pod:
-		e.Index = c.members[member]
-		p := &snap.Pods[e.Index]
-		if !fixed.IsValid() {
-			e.Addr = p.Addr(f)
-			if i := snap.NodeIndex(p.NodeName); p.HostNetwork && !e.Addr.IsValid() && i >= 0 {
-				e.Addr = addrIn(snap.Nodes[i].Addrs, f)
-			}
-		}
+	}
+	e.Index = c.members[member]
+	if list := a.known(c, member, f); !fixed.IsValid() && c.variant < len(list) {
+		e.Addr = list[c.variant]
 	}
 	return e, true
 }
@@ -265,41 +267,6 @@ func (a *asking) namedPieces(p pair) ([]piece, error) {
 		hint = "only pods declare named ports: ask with a number"
 	}
 	return nil, errorf(hint, "%s has no port named %q", p.to.label, a.port.Name)
-}
-
-// record puts the decision into the part of the answer where flows decided alike are.
-func (a *asking) record(p pair, f flow.Family, pc piece, d eval.Decision) {
-	key := fmt.Sprint(d.Verdict, sideKey(&d.Egress), sideKey(&d.Ingress))
-	if a.dst.Service != nil {
-		key += fmt.Sprint(p.to.target.Asked)
-	}
-	if d.Egress.Reason == flow.NoPolicyHere {
-		key += fmt.Sprint("from", p.from.kind) // nodes and addresses are told apart in the reason
-	}
-	if d.Ingress.Reason == flow.NoPolicyHere {
-		key += fmt.Sprint("to", p.to.kind)
-	}
-	at, ok := a.parts[key]
-	if !ok {
-		at = len(a.out.Parts)
-		a.parts[key] = at
-		part := Part{Decision: d}
-		if p.to.target != nil && p.to.target.Asked != p.to.target.Port {
-			part.ServicePort = p.to.target.Asked
-		}
-		a.out.Parts = append(a.out.Parts, part)
-	}
-	part := &a.out.Parts[at]
-	part.From = append(part.From, p.from.label)
-	part.To = append(part.To, p.to.label)
-	if p.from.kind == flow.Address {
-		part.FromRegions = append(part.FromRegions, p.from.region)
-	}
-	if p.to.kind == flow.Address {
-		part.ToRegions = append(part.ToRegions, p.to.region)
-	}
-	part.Families = append(part.Families, f)
-	part.Ports.Add(pc.proto, pc.ports)
 }
 
 // sideKey tells decisions apart that people would tell apart: verdict, reason and rule; not the

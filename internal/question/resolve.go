@@ -20,20 +20,21 @@ type End struct {
 	Regions  []policy.Region // pieces of address space outside the cluster
 	Targets  []Target        // instead of the above, where the term is a Service or leads to services
 	Service  *cluster.Service
-	From     netip.Addr  // the address that the packet carries, where given
-	Family   flow.Family // the only family asked about; 0 for every one
-	External bool        // the whole world outside
+	From     netip.Addr   // the address that the packet carries, where given
+	Family   flow.Family  // the only family asked about; 0 for every one
+	Within   netip.Prefix // the only addresses of pods and nodes asked about; invalid for all
+	External bool         // the whole world outside
 	Notes    []string
 }
 
 // Target is a backend of a service port: the end that policies see, and the port they see.
 type Target struct {
-	Pod   int        // -1 for an address
-	Any   bool       // every port that was asked, not Port: a headless Service changes no ports
-	Addr  netip.Addr // of a backend that is no pod
-	Proto netset.Proto
-	Port  uint16 // target port
-	Asked uint16 // the service's port
+	End    flow.End // Addr is set where an EndpointSlice names it
+	Any    bool     // every port that was asked, not Port: a headless Service changes no ports
+	Proto  netset.Proto
+	Port   uint16      // target port
+	Asked  uint16      // the service's port
+	Family flow.Family // the only family of the service's own addresses; 0 for both, or where it is not known
 }
 
 // Resolver looks terms up in a model's snapshot.
@@ -83,6 +84,19 @@ func notExternal() []netip.Prefix {
 	return out
 }
 
+// addresses lists the known addresses of a pod or node; a hostNetwork pod has its node's.
+func (r *Resolver) addresses(e flow.End) []netip.Addr {
+	snap := r.Model.Snapshot()
+	if e.Kind == flow.Node {
+		return snap.Nodes[e.Index].Addrs
+	}
+	p := &snap.Pods[e.Index]
+	if i := snap.NodeIndex(p.NodeName); p.HostNetwork && len(p.Addrs) == 0 && i >= 0 {
+		return snap.Nodes[i].Addrs
+	}
+	return p.Addrs
+}
+
 // Resolve looks a term up. The error lists candidates where there are any.
 func (r *Resolver) Resolve(t Term) (End, error) {
 	var e End
@@ -128,12 +142,12 @@ func (r *Resolver) prefix(t Term) End {
 		for i := range snap.Services {
 			if slices.Contains(snap.Services[i].ClusterIPs, a) {
 				s := &snap.Services[i]
-				return End{Label: serviceLabel(s), Service: s, Notes: []string{fmt.Sprintf("%s is the cluster IP of %s", a, serviceLabel(s))}}
+				return End{Label: serviceLabel(s), Service: s, Family: flow.FamilyOf(a), Notes: []string{fmt.Sprintf("%s is the cluster IP of %s", a, serviceLabel(s))}}
 			}
 		}
 		return End{Label: "external/" + a.String(), Regions: []policy.Region{{Prefix: t.Prefix}}}
 	}
-	e := End{Label: "external/" + t.Prefix.String(), Regions: r.space.Regions(t.Prefix), Family: flow.FamilyOf(t.Prefix.Addr())}
+	e := End{Label: "external/" + t.Prefix.String(), Regions: r.space.Regions(t.Prefix), Family: flow.FamilyOf(t.Prefix.Addr()), Within: t.Prefix}
 	for i := range snap.Pods {
 		if !snap.Pods[i].HostNetwork && slices.ContainsFunc(snap.Pods[i].Addrs, t.Prefix.Contains) {
 			e.Pods = append(e.Pods, i)
@@ -177,11 +191,8 @@ func (r *Resolver) named(t Term) (End, error) {
 
 func (r *Resolver) pod(ns, name string) (End, error) {
 	snap := r.Model.Snapshot()
-	for i := range snap.Pods {
-		p := &snap.Pods[i]
-		if !p.Template && p.Namespace == ns && p.Name == name {
-			return r.describe(End{Label: p.String(), Pods: []int{i}}), nil
-		}
+	if i := snap.PodIndex(ns, name); i >= 0 {
+		return r.describe(End{Label: snap.Pods[i].String(), Pods: []int{i}}), nil
 	}
 	return End{}, errorf(r.didYouMean(ns, "pod", name), "no pod %q in namespace %q", name, ns)
 }

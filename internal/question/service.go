@@ -2,6 +2,7 @@ package question
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -91,7 +92,7 @@ func (r *Resolver) targets(e *End, p PortTerm) error {
 		return errorf("ask an address, or external", "%s is an alias of %s outside the cluster, whose addresses are not known", e.Label, s.ExternalName)
 	}
 	pods := r.backends(s)
-	if len(pods) == 0 && len(s.Slices) == 0 {
+	if len(pods) == 0 && (s.Selector != nil || len(s.Slices) == 0) {
 		return errorf(fmt.Sprintf("its selector is %s", selectorText(s.Selector)), "%s has no backend in the input", e.Label)
 	}
 	if s.Headless && p.Name == "" {
@@ -143,18 +144,30 @@ func servicePorts(e *End, p PortTerm) ([]cluster.ServicePort, error) {
 func (r *Resolver) headlessTargets(e *End, pods []int) {
 	e.Notes = append(e.Notes, e.Label+" is headless: clients reach the pods' own ports, targetPort has no effect")
 	for _, i := range pods {
-		e.Targets = append(e.Targets, Target{Pod: i, Any: true})
+		e.Targets = append(e.Targets, Target{End: flow.End{Kind: flow.Pod, Index: i}, Any: true})
 	}
 	if e.Service.Selector != nil {
 		return
 	}
 	for _, b := range e.Service.Slices {
-		t := Target{Pod: -1, Addr: b.Addr, Any: true}
-		if known, ok := r.addrs[b.Addr]; ok && known.Kind == flow.Pod {
-			t.Pod = known.Index
-		}
-		e.Targets = append(e.Targets, t)
+		e.Targets = append(e.Targets, Target{End: r.backendEnd(e.Service, b), Any: true})
 	}
+}
+
+// backendEnd finds what an EndpointSlice's address stands for: a pod, a node, or something outside.
+func (r *Resolver) backendEnd(s *cluster.Service, b cluster.Backend) flow.End {
+	snap := r.Model.Snapshot()
+	known, ok := r.addrs[b.Addr]
+	if ok && known.Kind == flow.Pod {
+		return known
+	}
+	if i := snap.PodIndex(s.Namespace, b.Pod); b.Pod != "" && i >= 0 && snap.Pods[i].HostNetwork {
+		return flow.End{Kind: flow.Pod, Index: i, Addr: b.Addr}
+	}
+	if ok {
+		return known
+	}
+	return flow.End{Kind: flow.Address, Addr: b.Addr}
 }
 
 // declaredText lists the named ports of the backends.
@@ -200,19 +213,18 @@ func hasLabels(labels, want map[string]string) bool {
 
 func (r *Resolver) addTargets(e *End, sp cluster.ServicePort, pods []int) {
 	snap := r.Model.Snapshot()
+	t := Target{Proto: sp.Proto, Asked: sp.Port, Family: onlyFamily(e.Service.ClusterIPs)}
 	for _, i := range pods {
-		for _, port := range targetPorts(&snap.Pods[i], sp) {
-			e.Targets = append(e.Targets, Target{Pod: i, Proto: sp.Proto, Port: port, Asked: sp.Port})
+		t.End = flow.End{Kind: flow.Pod, Index: i}
+		for _, t.Port = range targetPorts(&snap.Pods[i], sp) {
+			e.Targets = append(e.Targets, t)
 		}
 	}
 	if e.Service.Selector != nil {
 		return
 	}
 	for _, b := range e.Service.Slices {
-		t := Target{Pod: -1, Addr: b.Addr, Proto: sp.Proto, Asked: sp.Port}
-		if known, ok := r.addrs[b.Addr]; ok && known.Kind == flow.Pod {
-			t.Pod = known.Index
-		}
+		t.End = r.backendEnd(e.Service, b)
 		for _, bp := range b.Ports {
 			if bp.Proto == sp.Proto && bp.Name == sp.Name {
 				t.Port = bp.Port
@@ -220,6 +232,20 @@ func (r *Resolver) addTargets(e *End, sp cluster.ServicePort, pods []int) {
 			}
 		}
 	}
+}
+
+// onlyFamily gives the family of a Service's own addresses, or 0 if it has both or none is known: a
+// single-stack Service leads to no other address of its backends.
+func onlyFamily(addrs []netip.Addr) flow.Family {
+	var out flow.Family
+	for i, a := range addrs {
+		if f := flow.FamilyOf(a); i == 0 || f == out {
+			out = f
+		} else {
+			return 0
+		}
+	}
+	return out
 }
 
 // targetPorts gives the numbers that a service port leads to at a pod: none if targetPort is a name
