@@ -83,12 +83,65 @@ func init() {
 	}
 }
 
+// String writes the end, with its port, in a form that ParseTerm reads as the same end.
+func (t Term) String() string {
+	var body string
+	switch {
+	case t.External:
+		body = "external"
+	case t.Prefix.IsValid() && t.IsCIDR:
+		body = t.Prefix.String()
+	case t.Prefix.IsValid():
+		body = t.Prefix.Addr().String()
+	default:
+		for _, part := range []string{t.Namespace, t.Kind, t.Name} {
+			if part != "" {
+				body += "/" + part
+			}
+		}
+		body = body[min(1, len(body)):]
+	}
+	port := t.Port.String()
+	if port != "" && t.Prefix.IsValid() && t.Prefix.Addr().Is6() {
+		body = "[" + body + "]"
+	}
+	if t.From.IsValid() {
+		at := t.From.String()
+		if port != "" && t.From.Is6() {
+			at = "[" + at + "]"
+		}
+		body += "@" + at
+	}
+	return body + port
+}
+
+// String writes the port with its colon, or nothing if none was given.
+func (p PortTerm) String() string {
+	if !p.Given {
+		return ""
+	}
+	text := ":" + p.Range.String()
+	switch {
+	case p.Name != "":
+		text = ":" + p.Name
+	case p.Range == netset.AllPorts:
+		text = ":*"
+	}
+	if p.Proto != 0 {
+		text += "/" + p.Proto.String()
+	}
+	return text
+}
+
 const endForms = "an end is ns/name, ns/kind/name, kind/name, node/name, external, an address or a CIDR"
 
 // ParseTerm takes an end apart. A port is allowed only where withPort is set (the second end).
 func ParseTerm(text string, withPort bool) (Term, error) {
 	if text == "" {
 		return Term{}, errorf(endForms, "an end of the question is empty")
+	}
+	if len(text) > maxTerm {
+		return Term{}, errorf(endForms, "an end of %d characters is none", len(text))
 	}
 	body, port, err := splitPort(text)
 	if err != nil {
@@ -203,6 +256,9 @@ func (t *Term) parseName(name string) error {
 	if len(name) > maxName {
 		return errorf(endForms, "a name of %d characters is none", len(name))
 	}
+	if i := strings.IndexAny(name, ":[]"); i >= 0 {
+		return errorf(endForms, "%q: a name has no %q in it", name, name[i])
+	}
 	parts := strings.Split(name, "/")
 	for _, p := range parts {
 		if p == "" {
@@ -230,8 +286,11 @@ func (t *Term) parseName(name string) error {
 	return errorf(endForms, "%q: too many parts", name)
 }
 
-// maxName is more than any ns/kind/name can have.
-const maxName = 600
+// maxName is more than any ns/kind/name can have, and maxTerm more than any end.
+const (
+	maxName = 600
+	maxTerm = 1000
+)
 
 func parsePort(text string) (PortTerm, error) {
 	p := PortTerm{Given: true}
