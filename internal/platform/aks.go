@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,6 @@ type aksNetwork struct {
 type aksPool struct {
 	Name   string `json:"name"`
 	OSType string `json:"osType"`
-	Count  int    `json:"count"`
 }
 
 type aksToggle struct {
@@ -61,6 +61,10 @@ const maxAKS = 16 << 20
 func ParseAKS(data []byte) (*AKS, error) {
 	if len(data) > maxAKS {
 		return nil, errors.New("the file is too large to be the output of az aks show")
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, errors.New("the file is UTF-16, as PowerShell's > writes it: write it with az aks show -o json | Out-File -Encoding utf8")
 	}
 	var c aksCluster
 	if err := json.Unmarshal(data, &c); err != nil {
@@ -84,7 +88,7 @@ func ParseAKS(data []byte) (*AKS, error) {
 }
 
 func (c *aksCluster) facts() (*AKS, error) {
-	out := &AKS{Name: c.Name}
+	out := &AKS{Name: cut(c.Name)}
 	version := c.CurrentKubernetesVersion
 	if version == "" {
 		version = c.KubernetesVersion
@@ -96,13 +100,17 @@ func (c *aksCluster) facts() (*AKS, error) {
 		}
 		out.Version = v
 	}
-	if err := c.NetworkProfile.facts(out); err != nil {
-		return nil, err
-	}
+	var windows []string
 	for _, p := range c.AgentPoolProfiles {
 		if strings.EqualFold(p.OSType, "Windows") {
-			out.note("agent pool %s runs Windows: network policies there are limited", p.Name)
+			windows = append(windows, cut(p.Name))
 		}
+	}
+	if err := c.NetworkProfile.facts(out, len(windows) > 0); err != nil {
+		return nil, err
+	}
+	if len(windows) > 0 {
+		out.note("agent pools that run Windows: %s; network policies there are limited, and Cilium has none", cut(strings.Join(windows, ", ")))
 	}
 	issuer := c.OIDC != nil && c.OIDC.Enabled
 	identity := c.Security != nil && c.Security.WorkloadIdentity != nil && c.Security.WorkloadIdentity.Enabled
@@ -112,11 +120,20 @@ func (c *aksCluster) facts() (*AKS, error) {
 	return out, nil
 }
 
-func (a *AKS) note(format string, args ...any) {
-	a.Notes = append(a.Notes, "AKS "+a.Name+": "+fmt.Sprintf(format, args...))
+// cut keeps a name from outside short enough for a line.
+func cut(s string) string {
+	const most = 200
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
 }
 
-func (n *aksNetwork) facts(out *AKS) error {
+func (a *AKS) note(format string, args ...any) {
+	a.Notes = append(a.Notes, strings.TrimSpace("AKS "+a.Name)+": "+fmt.Sprintf(format, args...))
+}
+
+func (n *aksNetwork) facts(out *AKS, windows bool) error {
 	cidrs := n.PodCIDRs
 	if len(cidrs) == 0 && n.PodCIDR != "" {
 		cidrs = []string{n.PodCIDR}
@@ -124,34 +141,67 @@ func (n *aksNetwork) facts(out *AKS) error {
 	for _, s := range cidrs {
 		p, ok := policy.ParseCIDR(s)
 		if !ok {
-			return fmt.Errorf("podCidrs: %q is not a CIDR", s)
+			return fmt.Errorf("podCidrs: %s is not a CIDR", quoted(s))
 		}
 		out.PodCIDRs = append(out.PodCIDRs, p)
 	}
-	switch strings.ToLower(n.Policy) {
-	case "", "none":
-		out.Plugin = Plugin{Name: "none"}
-		out.note("networkPolicy is none; %s", inPlace)
-	case "azure":
-		out.Plugin = Plugin{Name: "azure-npm"}
-		out.note("networkPolicy is azure (NPM), whose support ends; whether it can be changed to another engine in place depends on the cluster and is not certain")
-	case "calico", "cilium":
-		out.Plugin = Plugin{Name: strings.ToLower(n.Policy)}
-	default:
-		return fmt.Errorf("networkPolicy %q is none of none, azure, calico, cilium", n.Policy)
-	}
-	if strings.EqualFold(n.Dataplane, "cilium") && out.Plugin.Name != "cilium" {
-		out.note("networkDataplane is cilium although networkPolicy is %q: which of the two enforces is not certain", n.Policy)
+	if err := n.engine(out, windows); err != nil {
+		return err
 	}
 	mode := n.Plugin
 	if n.PluginMode != "" {
 		mode += " in mode " + n.PluginMode
 	}
-	out.note("networkPlugin is %s", mode)
+	if mode != "" {
+		out.note("networkPlugin is %s", cut(mode))
+	}
 	if len(out.PodCIDRs) == 0 && strings.EqualFold(n.Plugin, "azure") && n.PluginMode == "" {
 		out.note("pods have addresses of the nodes' subnet, so no pod range is known")
 	}
 	return nil
 }
 
-const inPlace = "an engine was once chosen at cluster creation only; today Calico or Cilium can under conditions be turned on in place, which this file does not settle"
+// engine says who enforces policies. Where the file does not settle it, the plugin stays unknown: a
+// cluster is never said to have none because a file said too little.
+func (n *aksNetwork) engine(out *AKS, windows bool) error {
+	cilium := strings.EqualFold(n.Dataplane, "cilium")
+	switch engine := strings.ToLower(n.Policy); engine {
+	case "", "none":
+		switch {
+		case strings.EqualFold(n.Plugin, "none"):
+			out.note("networkPlugin is none: the cluster was made for a plugin of the owner's choice, which this file does not name; say which with --plugin")
+		case cilium:
+			out.note("networkDataplane is cilium although networkPolicy is none: whether Cilium enforces policies here is not certain; say with --plugin cilium or --plugin none")
+		default:
+			out.Plugin = Plugin{Name: "none"}
+			out.note("networkPolicy is none: AKS runs no policy engine here; one that somebody installed by hand does not show in this file (name it with --plugin)")
+			out.note("%s", n.inPlace(windows))
+		}
+		return nil
+	case "azure":
+		out.Plugin = Plugin{Name: "azure-npm"}
+		out.note("networkPolicy is azure (NPM), whose support ends (Microsoft's pages name 2026 and 2028 for Linux); %s", n.inPlace(windows))
+	case "calico", "cilium":
+		out.Plugin = Plugin{Name: engine}
+	default:
+		return fmt.Errorf("networkPolicy %s is none of none, azure, calico, cilium", quoted(n.Policy))
+	}
+	if cilium && out.Plugin.Name != "cilium" {
+		out.note("networkDataplane is cilium although networkPolicy is %s: which of the two enforces is not certain", n.Policy)
+	}
+	return nil
+}
+
+// inPlace says whether the engine of this cluster can be changed without making a new cluster, as
+// far as the file tells.
+func (n *aksNetwork) inPlace(windows bool) string {
+	cilium := "Cilium (az aks update --network-dataplane cilium)"
+	switch {
+	case strings.EqualFold(n.Plugin, "kubenet"):
+		cilium = "Cilium not before the cluster has moved from kubenet to Azure CNI"
+	case windows:
+		cilium = "Cilium not while there are Windows pools"
+	}
+	return "an engine was once chosen at creation only; today this cluster may be changed in place: Calico (az aks update --network-policy calico), " +
+		cilium + "; both make every node anew, under conditions that this file does not settle"
+}

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -49,12 +50,15 @@ var routing = []string{"flannel", "kubenet", "bridge", "ptp"}
 
 var aliases = map[string]string{"azure": "azure-npm", "npm": "azure-npm"}
 
+// maxPluginName is longer than any plugin's name.
+const maxPluginName = 63
+
 // ParsePlugin reads "calico" or "cilium@1.16". Any name is accepted; one without a profile is
 // answered by the rules as written, and says so.
 func ParsePlugin(s string) (Plugin, error) {
 	name, version, versioned := strings.Cut(strings.ToLower(s), "@")
-	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-.", r) }) {
-		return Plugin{}, fmt.Errorf("%q is not a plugin's name: %s, or another plugin's name", s, profileNames())
+	if name == "" || len(name) > maxPluginName || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
+		return Plugin{}, fmt.Errorf("%s is not a plugin's name: %s, or another plugin's name", quoted(s), profileNames())
 	}
 	if a, ok := aliases[name]; ok {
 		name = a
@@ -63,10 +67,11 @@ func ParsePlugin(s string) (Plugin, error) {
 	if !versioned {
 		return p, nil
 	}
-	var ok bool
-	if p.Version.Major, p.Version.Minor, ok = majorMinor(version); !ok {
-		return Plugin{}, fmt.Errorf("%q: the plugin's version is not like 1.16", s)
+	major, minor, ok := parseMajorMinor(version)
+	if !ok || major == 0 && minor == 0 {
+		return Plugin{}, fmt.Errorf("%s: the plugin's version is not like 1.16", quoted(s))
 	}
+	p.Version = PluginVersion{major, minor}
 	return p, nil
 }
 
@@ -161,6 +166,9 @@ func (p Plugin) Notes(s *cluster.Snapshot) []string {
 		out = append(out, fmt.Sprintf("whether %s enforces ClusterNetworkPolicy is not verified", p.Name))
 	}
 	if p.Name == "azure-npm" {
+		if knowsIPv6(s) {
+			out = append(out, "azure-npm enforces nothing over IPv6")
+		}
 		if len(s.Nodes) > 250 || len(s.Pods) > 20000 {
 			out = append(out, "this cluster is larger than azure-npm supports")
 		}
@@ -172,4 +180,12 @@ func (p Plugin) Notes(s *cluster.Snapshot) []string {
 		}
 	}
 	return out
+}
+
+// knowsIPv6 tells whether pods are known to have IPv6 addresses.
+func knowsIPv6(s *cluster.Snapshot) bool {
+	is6 := func(p netip.Prefix) bool { return p.Addr().Is6() }
+	return slices.ContainsFunc(s.Facts.PodCIDRs, is6) ||
+		slices.ContainsFunc(s.Nodes, func(n cluster.Node) bool { return slices.ContainsFunc(n.PodCIDRs, is6) }) ||
+		slices.ContainsFunc(s.Pods, func(p cluster.Pod) bool { return slices.ContainsFunc(p.Addrs, netip.Addr.Is6) })
 }

@@ -25,9 +25,9 @@ var oldest = Version{1, 7}
 
 // ParseVersion reads "1.24", "v1.24.3", "1.31.4-eks-1". Versions before 1.7 have no NetworkPolicy v1.
 func ParseVersion(s string) (Version, error) {
-	major, minor, ok := majorMinor(s)
+	major, minor, ok := parseMajorMinor(s)
 	if !ok || major != 1 {
-		return Version{}, fmt.Errorf("%q is not a Kubernetes version: write 1.31", s)
+		return Version{}, fmt.Errorf("%s is not a Kubernetes version: write 1.31", quoted(s))
 	}
 	v := Version{major, minor}
 	if v.before(oldest.Minor) {
@@ -36,15 +36,39 @@ func ParseVersion(s string) (Version, error) {
 	return v, nil
 }
 
-// majorMinor reads the first two numbers of "v1.24.3"; a "+" may follow the second.
-func majorMinor(s string) (major, minor int, ok bool) {
+// parseMajorMinor reads the first two numbers of a version such as v1.24.3-gke.1 or 1.24+; numbers
+// have at most three digits.
+func parseMajorMinor(s string) (major, minor int, ok bool) {
 	parts := strings.SplitN(strings.TrimPrefix(s, "v"), ".", 3)
 	if len(parts) < 2 {
 		return 0, 0, false
 	}
-	a, err := strconv.ParseUint(parts[0], 10, 9)
-	b, err2 := strconv.ParseUint(strings.TrimSuffix(parts[1], "+"), 10, 9)
-	return int(a), int(b), err == nil && err2 == nil
+	if len(parts) == 2 {
+		parts[1] = strings.TrimSuffix(parts[1], "+")
+	} else if strings.Trim(parts[2], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+-") != "" {
+		return 0, 0, false
+	}
+	var out [2]int
+	for i := range out {
+		if len(parts[i]) > 3 || strings.Trim(parts[i], "0123456789") != "" {
+			return 0, 0, false
+		}
+		n, err := strconv.Atoi(parts[i])
+		if err != nil {
+			return 0, 0, false
+		}
+		out[i] = n
+	}
+	return out[0], out[1], true
+}
+
+// quoted puts a text from outside into an error, cut where it is too long for one.
+func quoted(s string) string {
+	const most = 80
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strconv.Quote(s)
 }
 
 // String gives "1.24", or "" if no version was given.
