@@ -200,12 +200,11 @@ func (c *compiler) policyPort(port *networkingv1.NetworkPolicyPort) Port {
 		out.Proto = proto
 	}
 	b := c.m.opts.Behaviour
-	out.unsettled = b.SCTPUnsettled && out.Proto == netset.SCTP
 	switch {
 	case port.Port == nil:
 	case port.Port.Type == 1: // a name
 		out.Name = port.Port.StrVal
-		out.unsettled = out.unsettled || b.NamedPortsUnsettled && c.numbersDiffer(out.Name, out.Proto)
+		out.unsettled = b.NamedPortsUnsettled && c.numbersDiffer(out.Name, out.Proto)
 	default:
 		out.Range = numericRange(int(port.Port.IntVal), port.EndPort, b.EndPort)
 		out.unsettledAbove = b.EndPort == EndPortUnsettled
@@ -225,12 +224,13 @@ func numericRange(first int, end *int32, e EndPort) netset.PortRange {
 	return netset.PortRange{First: uint16(first), Last: uint16(last)}
 }
 
-// numbersDiffer tells whether pods declare different numbers under one port name.
+// numbersDiffer tells whether pods declare different numbers under one port name; proto 0 is every
+// protocol.
 func (c *compiler) numbersDiffer(name string, proto netset.Proto) bool {
 	seen := uint16(0)
 	for i := range c.m.classes {
 		for _, p := range c.m.classes[i].Ports {
-			if p.Name != name || p.Proto != proto {
+			if p.Name != name || proto != 0 && p.Proto != proto {
 				continue
 			}
 			if seen != 0 && p.Port != seen {

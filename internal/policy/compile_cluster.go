@@ -81,6 +81,7 @@ func (c *compiler) clusterRule(i int, name string, action policyv1alpha2.Cluster
 	for j := range protocols {
 		port, fine := clusterPort(&protocols[j])
 		ok = ok && fine
+		port.unsettled = c.m.opts.Behaviour.NamedPortsUnsettled && port.Name != "" && c.numbersDiffer(port.Name, 0)
 		r.Ports = append(r.Ports, port)
 	}
 	if !ok || !r.consistent() {

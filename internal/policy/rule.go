@@ -208,7 +208,7 @@ func (m *Model) matchPort(p *Port, q *Query) Match {
 			got = Maybe
 		}
 	}
-	if p.unsettled {
+	if p.unsettled || q.Proto == netset.SCTP && m.opts.Behaviour.SCTPUnsettled {
 		got = min(got, Maybe)
 	}
 	return got
