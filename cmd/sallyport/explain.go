@@ -67,9 +67,12 @@ func (w *world) explain(c *cobra.Command, name, namespace, output string) error 
 		}
 		return report.ExplainPolicy(c.OutOrStdout(), &facts, w.notes)
 	}
-	t, err := question.ParseTerm(name, false)
+	t, err := question.ParseTerm(name, true)
 	if err != nil {
 		return err
+	}
+	if t.Port.Given {
+		return fmt.Errorf("%q: explain is about every port at once (leave the port out, or ask check)", name)
 	}
 	end, err := w.resolver.Resolve(t)
 	if err != nil {
@@ -112,15 +115,34 @@ func (w *world) findPolicy(name, namespace string) (p *policy.Policy, isPolicy b
 	if p = w.model.Policy(ref); p != nil {
 		return p, true, nil
 	}
-	var others []string
+	return nil, true, fmt.Errorf("no %s %q in the input (%s)", ref.Kind, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"), w.otherPolicies(ref))
+}
+
+// otherPolicies lists what may have been meant: those of the same name elsewhere, else those of the
+// namespace.
+func (w *world) otherPolicies(ref cluster.PolicyRef) string {
+	var namesakes, neighbours []string
 	for _, o := range w.model.Policies() {
-		if o.Ref.Kind == ref.Kind && o.Ref.Namespace == ref.Namespace {
-			others = append(others, o.Ref.Name)
+		switch {
+		case o.Ref.Kind != ref.Kind:
+		case o.Ref.Name == ref.Name:
+			namesakes = append(namesakes, o.Ref.Namespace+"/networkpolicy/"+o.Ref.Name)
+		case o.Ref.Namespace == ref.Namespace:
+			neighbours = append(neighbours, o.Ref.Name)
 		}
 	}
-	hint := "there is none of that kind"
-	if len(others) > 0 {
-		hint = "there is " + strings.Join(others[:min(len(others), 8)], ", ")
+	list := namesakes
+	if len(list) == 0 {
+		list = neighbours
 	}
-	return nil, true, fmt.Errorf("no %s %s in the input (%s)", ref.Kind, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"), hint)
+	if len(list) == 0 {
+		return "there is none of that kind"
+	}
+	const most = 8
+	more := ""
+	if len(list) > most {
+		more = fmt.Sprintf(" and %d more", len(list)-most)
+		list = list[:most]
+	}
+	return "there is " + strings.Join(list, ", ") + more
 }

@@ -136,8 +136,8 @@ func (in *input) facts() (*facts, error) {
 	if in.namespace == "" {
 		in.namespace = "default"
 	}
-	if why := validation.IsDNS1123Label(in.namespace); len(why) > 0 {
-		return nil, fmt.Errorf("--namespace: %q cannot be a namespace's name (%s)", in.namespace, why[0])
+	if len(validation.IsDNS1123Label(in.namespace)) > 0 {
+		return nil, fmt.Errorf("--namespace: %q cannot be a namespace's name (up to 63 of a-z, 0-9 and -, no - at either end)", in.namespace)
 	}
 	out := &facts{}
 	for _, s := range in.podCIDRs {

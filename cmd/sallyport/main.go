@@ -92,7 +92,8 @@ anything is applied.`,
 	}
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see %s --help)", err, c.CommandPath())
+		problem, _, _ := strings.Cut(err.Error(), ": strconv.") // which says the same in Go's words
+		return fmt.Errorf("%s (see %s --help)", problem, c.CommandPath())
 	})
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newCheck(), newExplain(), newSnapshot())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -41,7 +42,12 @@ bug report. What --kube-version, --plugin, --pod-cidr and --aks say is kept in i
 				return err
 			}
 			snap.Facts = cluster.Facts{KubeVersion: facts.version.String(), Plugin: facts.plugin.Spelling(), PodCIDRs: append(facts.podCIDRs, snap.Facts.PodCIDRs...)}
-			return b.WriteSnapshot(c.OutOrStdout(), snap)
+			var out bytes.Buffer // nothing is printed where it fails halfway
+			if err := b.WriteSnapshot(&out, snap); err != nil {
+				return err
+			}
+			_, err = out.WriteTo(c.OutOrStdout())
+			return err
 		},
 	}
 	in.sourceFlags(c)

@@ -77,7 +77,7 @@ func ParseAKS(data []byte) (*AKS, error) {
 	if c.NetworkProfile == nil && len(c.Properties) > 0 {
 		name := c.Name
 		if err := json.Unmarshal(c.Properties, &c); err != nil {
-			return nil, fmt.Errorf("not the JSON of az aks show: properties: %w", err)
+			return nil, errors.New("not the JSON of az aks show: properties is no object of the right form")
 		}
 		c.Name = name
 	}

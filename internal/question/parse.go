@@ -238,6 +238,11 @@ func parseBody(body string) (Term, error) {
 		t.Prefix, t.IsCIDR = p, strings.Contains(body, "/")
 		return t, nil
 	}
+	if addr, _, ok := strings.Cut(body, "/"); ok {
+		if a, err := netip.ParseAddr(addr); err == nil {
+			return Term{}, errorf(fmt.Sprintf("write %s/%d, or a shorter prefix", a, a.BitLen()), "%q is not a CIDR", body)
+		}
+	}
 	name, at, hasAt := strings.Cut(body, "@")
 	if hasAt {
 		a, err := netip.ParseAddr(at)

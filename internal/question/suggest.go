@@ -396,7 +396,12 @@ func (s *suggesting) clusterPeer(d flow.Direction, other flow.End) (policyv1alph
 
 func (s *suggesting) protocols() []policyv1alpha2.ClusterNetworkPolicyProtocol {
 	var out []policyv1alpha2.ClusterNetworkPolicyProtocol
-	if s.asked.AnyPort || s.part.Ports.Contains(netset.Other, 0) {
+	if s.asked.AnyPort {
+		s.why("no port was asked, so the rule is for every port; ask with a port for a smaller one")
+		return nil
+	}
+	if s.part.Ports.Contains(netset.Other, 0) {
+		s.why("ICMP is only matched by a rule without protocols, which opens every port too")
 		return nil
 	}
 	for _, e := range s.part.Ports.Entries() {

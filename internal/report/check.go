@@ -211,6 +211,9 @@ func (p *checkPrinter) direction(indent string, d *eval.Direction, kind flow.Kin
 	}
 	p.gaps(under, d, subject)
 	for _, f := range d.Foreign {
+		if slices.ContainsFunc(d.Unknown, func(g eval.Gap) bool { return g.Foreign == f+1 }) {
+			continue // said above, as what the verdict depends on
+		}
 		p.line("%snot evaluated: %s may decide otherwise", under, foreignWords(&p.snap.ForeignPolicies[f]))
 	}
 	if p.o.Trace {
@@ -278,7 +281,7 @@ func (p *checkPrinter) trace(under string, d *eval.Direction) {
 		}
 		name := ""
 		if s.Name != "" {
-			name = fmt.Sprintf(" %q", Safe(s.Name))
+			name = fmt.Sprintf(" %q", s.Name) // which escapes all that Safe would
 		}
 		p.line("%strace: %s tier, %s of %s%s: %s%s", under, s.Tier, s.Action, ruleWords(s.Rule, s.Origin), name, matchWords(s.Match), why)
 	}

@@ -17,7 +17,7 @@ func ExplainPolicy(w io.Writer, p *explain.Policy, notes []string) error {
 	b.line("%s %s%s", kindOf(p.Ref), Safe(refName(p.Ref)), place(p.Origin))
 	b.line("")
 	for _, n := range p.NotUnderstood {
-		b.line("  not understood: %s; this part matches nothing, and the policy still isolates", Safe(n))
+		b.line("  not understood: %s; %s", Safe(n), notUnderstoodWords(p))
 	}
 	if p.Tier != "NetworkPolicy" {
 		b.line("  It is asked in the %s tier with priority %d; lower comes first.", p.Tier, p.Priority)
@@ -30,6 +30,14 @@ func ExplainPolicy(w io.Writer, p *explain.Policy, notes []string) error {
 	b.line("")
 	b.line("  It makes no difference to %s.", strings.Join(untouched(p), ", "))
 	return b.flush(w, notes)
+}
+
+// notUnderstoodWords says what becomes of a part that was not understood (S32, S43).
+func notUnderstoodWords(p *explain.Policy) string {
+	if p.Tier == "NetworkPolicy" {
+		return "this part matches nothing, and the policy still isolates"
+	}
+	return "a rule with it accepts nothing, or denies everything"
 }
 
 // page collects the lines of an explanation.
@@ -139,7 +147,7 @@ func (b *page) rule(indent string, r *explain.Rule, d flow.Direction, named bool
 		head = Safe(r.ID.Policy.String()) + ", " + head
 	}
 	if r.Name != "" {
-		head += fmt.Sprintf(" %q", Safe(r.Name))
+		head += fmt.Sprintf(" %q", r.Name) // which escapes all that Safe would
 	}
 	verb := actionVerbs[r.Action][d-1]
 	if named && r.Tier != "NetworkPolicy" {
