@@ -170,12 +170,15 @@ func (a *asking) answer() (*Answer, error) {
 		}
 		a.viaNodes()
 	}
-	pairs, err := a.allPairs()
+	pairs, self, err := a.allPairs()
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range pairs {
-		if err := a.decidePair(p); err != nil {
+	if err := a.decidePairs(pairs); err != nil {
+		return nil, err
+	}
+	if len(a.pairs) == 0 { // a pod to itself is asked only where there is no other (S3)
+		if err := a.decidePairs(self); err != nil {
 			return nil, err
 		}
 	}
@@ -274,16 +277,16 @@ type candidate struct {
 // pair is one combination of candidates.
 type pair struct{ from, to candidate }
 
-func (a *asking) allPairs() ([]pair, error) {
+// allPairs combines both ends; self are the combinations of a pod with itself.
+func (a *asking) allPairs() (pairs, self []pair, err error) {
 	from := a.candidates(&a.src, a.hasNode(&a.dst))
 	to := a.candidates(&a.dst, a.hasNode(&a.src))
 	if len(a.dst.Targets) > 0 {
 		to = a.targetCandidates()
 	}
 	if len(from)*len(to) > maxFlows {
-		return nil, errorf("ask about a smaller part", "the question stands for more than %d flows", maxFlows)
+		return nil, nil, errorf("ask about a smaller part", "the question stands for more than %d flows", maxFlows)
 	}
-	var pairs, self []pair
 	for _, f := range from {
 		for _, t := range to {
 			p := pair{f, t}
@@ -294,10 +297,10 @@ func (a *asking) allPairs() ([]pair, error) {
 			pairs = append(pairs, p)
 		}
 	}
-	if len(pairs) == 0 || len(a.dst.Targets) > 0 && !a.headless() {
-		pairs = append(pairs, self...)
+	if len(a.dst.Targets) > 0 && !a.headless() { // through a Service policies apply to it (S21)
+		pairs, self = append(pairs, self...), nil
 	}
-	return pairs, nil
+	return pairs, self, nil
 }
 
 func (a *asking) headless() bool { return a.dst.Service != nil && a.dst.Service.Headless }

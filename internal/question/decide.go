@@ -21,6 +21,15 @@ type piece struct {
 	ports netset.PortRange
 }
 
+func (a *asking) decidePairs(pairs []pair) error {
+	for _, p := range pairs {
+		if err := a.decidePair(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // decidePair decides a pair of ends, once for each family and each piece of the ports asked.
 func (a *asking) decidePair(p pair) error {
 	families := a.families(p)

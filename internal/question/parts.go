@@ -70,9 +70,13 @@ func (a *asking) partsOf(g *group) []Part {
 	cells := join(g.cells, func(c *cell) string { return labels(c.from) + "\x00" + labels(c.to) + "\x00" + c.ports.String() },
 		func(into, c *cell) { into.families = append(into.families, c.families...) })
 	cells = join(cells, func(c *cell) string { return labels(c.to) + "\x00" + c.familyKey() + c.ports.String() },
-		func(into, c *cell) { into.from, into.families = append(into.from, c.from...), append(into.families, c.families...) })
+		func(into, c *cell) {
+			into.from, into.families = append(into.from, c.from...), append(into.families, c.families...)
+		})
 	cells = join(cells, func(c *cell) string { return labels(c.from) + "\x00" + c.familyKey() + c.ports.String() },
-		func(into, c *cell) { into.to, into.families = append(into.to, c.to...), append(into.families, c.families...) })
+		func(into, c *cell) {
+			into.to, into.families = append(into.to, c.to...), append(into.families, c.families...)
+		})
 	out := make([]Part, len(cells))
 	for i := range cells {
 		out[i] = a.part(g, &cells[i])
