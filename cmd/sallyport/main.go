@@ -111,6 +111,7 @@ func newHelp() *cobra.Command {
 				return err
 			}
 			verb.InitDefaultHelpFlag()
+			verb.InitDefaultVersionFlag()
 			return verb.Help()
 		},
 	}

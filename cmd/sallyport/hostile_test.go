@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// evil has one of everything that acts on a terminal or misleads a reader: an escape sequence, a
+// carriage return, a line that looks like an answer, a bidirectional override, C1 control characters,
+// an invisible character, a line separator, a byte order mark.
+const evil = "a\x1b[2J\rb\nallowed  c\u202ed\u0085e\u009b31mf\u200bg\u2028h\ufeffi\x7fj\x00k\ttab"
+
+// raw gives the first character that must not reach a terminal as it is, or "".
+func raw(output string) string {
+	for len(output) > 0 {
+		r, size := utf8.DecodeRuneInString(output)
+		bad := r == utf8.RuneError && size == 1 || r != '\n' && !unicode.IsPrint(r)
+		if bad {
+			return strconv.QuoteToASCII(output[:size])
+		}
+		output = output[size:]
+	}
+	return ""
+}
+
+// mustBeHarmless runs a command line and looks at all it prints. It gives the exit status.
+func mustBeHarmless(t *testing.T, stdin string, args ...string) int {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	status := run(args, strings.NewReader(stdin), &stdout, &stderr)
+	if c := raw(stdout.String()); c != "" {
+		t.Errorf("%q: %s on stdout:\n%q", args, c, stdout.String())
+	}
+	if c := raw(stderr.String()); c != "" {
+		t.Errorf("%q: %s on stderr:\n%q", args, c, stderr.String())
+	}
+	for _, line := range strings.Split(stdout.String()+stderr.String(), "\n") {
+		if strings.HasPrefix(line, "allowed  c") {
+			t.Errorf("%q: a name begins a line of its own: %q", args, line)
+		}
+	}
+	if status == 1 && stdout.Len() > 0 {
+		t.Errorf("%q: an error, and on stdout %q", args, stdout.String())
+	}
+	return status
+}
+
+// hostile holds objects whose every free text is evil. Names of objects are not: readers take DNS
+// names only. Selectors are if the objects are said to come from a server: in files they are refused.
+func hostile(t *testing.T, fromServer bool) string {
+	t.Helper()
+	type m = map[string]any
+	meta := func(ns, name string) m {
+		out := m{"name": name, "labels": m{"app": name, "tier": evil, evil: evil}, "annotations": m{evil: evil}}
+		if ns != "" {
+			out["namespace"] = ns
+		}
+		return out
+	}
+	spec := m{"nodeName": "n1", "serviceAccountName": evil, "containers": []m{{"name": evil, "image": evil,
+		"ports": []m{{"name": evil, "containerPort": 80}, {"name": "web", "containerPort": 8080}}}}}
+	tier, wanted := "tier", "front"
+	if fromServer {
+		tier, wanted = evil, evil+"!"
+	}
+	some := m{"matchLabels": m{tier: wanted}}
+	nearly := m{"matchLabels": m{tier: wanted}, "matchExpressions": []m{{"key": tier, "operator": "In", "values": []string{wanted, "x" + wanted}}}}
+	objects := []m{
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "Snapshot", "revision": evil},
+		{"apiVersion": "v1", "kind": "Namespace", "metadata": meta("", "shop")},
+		{"apiVersion": "v1", "kind": "Node", "metadata": meta("", "n1"), "status": m{"addresses": []m{{"type": "Hostname", "address": evil}, {"type": "InternalIP", "address": "192.168.0.1"}}}},
+		{"apiVersion": "v1", "kind": "Pod", "metadata": meta("shop", "web"), "spec": spec, "status": m{"phase": "Running", "podIP": "10.1.0.1"}},
+		{"apiVersion": "v1", "kind": "Pod", "metadata": meta("shop", "db"), "spec": spec, "status": m{"phase": "Running", "podIP": "10.1.0.2"}},
+		{"apiVersion": "v1", "kind": "Service", "metadata": meta("shop", "web"), "spec": m{"type": "LoadBalancer", "selector": m{"app": "web"}, "ports": []m{{"name": evil, "port": 80, "targetPort": "web"}, {"name": "x", "port": 81, "targetPort": evil}, {"name": "y", "port": 82, "targetPort": "none"}}}},
+		{"apiVersion": "v1", "kind": "Service", "metadata": meta("shop", "alias"), "spec": m{"type": "ExternalName", "externalName": evil}},
+		{"apiVersion": "v1", "kind": "Service", "metadata": meta("shop", "nobody"), "spec": m{"selector": m{evil: evil}, "ports": []m{{"port": 80}}}},
+		{"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta("shop", "in"), "spec": m{"ingressClassName": evil, "rules": []m{{"host": evil, "http": m{"paths": []m{{"path": evil, "backend": m{"service": m{"name": "web", "port": m{"number": 80}}}}, {"path": evil, "backend": m{"service": m{"name": evil, "port": m{"name": evil}}}}}}}}}},
+		{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": meta("shop", "route"), "spec": m{"hostnames": []string{evil}, "parentRefs": []m{{"name": evil}, {"name": evil, "namespace": evil, "kind": evil}}, "rules": []m{{"backendRefs": []m{{"name": "web", "port": 80}, {"name": evil, "namespace": evil, "port": 1}}}}}},
+		{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta("shop", "web"), "spec": m{"podSelector": m{"matchLabels": m{"app": "web"}}, "ingress": []m{{"from": []m{{"podSelector": nearly, "namespaceSelector": nearly}}, "ports": []m{{"port": "web"}}}}}},
+		{"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": meta("", "cluster"), "spec": m{"tier": "Baseline", "priority": 5, "subject": m{"namespaces": m{}},
+			"egress": []m{{"name": evil, "action": "Accept", "to": []m{{"domainNames": []string{"*.example.com"}}}}, {"name": evil, "action": "Deny", "to": []m{{"nodes": some}, {"networks": []string{"203.0.113.0/24"}}}}}}},
+		{"apiVersion": "crd.projectcalico.org/v1", "kind": "NetworkPolicy", "metadata": meta("shop", "calico"), "spec": m{"selector": evil, "types": []string{"Ingress", evil}}},
+		{"apiVersion": evil, "kind": evil, "metadata": m{"name": evil}},
+	}
+	if !fromServer {
+		objects = objects[1:]
+	}
+	var out bytes.Buffer
+	for _, o := range objects {
+		data, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(append(data, '\n'))
+	}
+	return out.String()
+}
+
+// questions are asked in every form of output.
+var questions = [][]string{
+	{"check", "shop/db", "shop/web:8080"}, {"check", "shop/db", "shop/web:web"}, {"check", "shop/db", "shop/web:nope"},
+	{"check", "shop/web", "shop/db"}, {"check", "shop/web", "203.0.113.9:443"}, {"check", "shop/web", "external:443"},
+	{"check", "shop/db", "shop/svc/web:80"}, {"check", "shop/db", "shop/svc/web"}, {"check", "shop/db", "shop/svc/web:82"}, {"check", "shop/db", "shop/svc/web:9"},
+	{"check", "shop/db", "shop/svc/alias"}, {"check", "shop/db", "shop/svc/nobody"}, {"check", "external", "shop/svc/web:80"},
+	{"check", "shop/db", "shop/ing/in"}, {"check", "shop/db", "shop/httproute/route"}, {"check", "shop/db", "shop/gateway/gw"}, {"check", "external", "shop/ing/in"},
+	{"check", "node/n1", "shop/web:8080"}, {"check", "192.168.0.1", "10.1.0.1:8080"}, {"check", "10.1.0.0/24", "10.1.0.0/24:8080"},
+	{"explain", "shop/web"}, {"explain", "shop/db"}, {"explain", "shop/netpol/web"}, {"explain", "cnp/cluster"}, {"explain", "shop/netpol/nope"}, {"explain", "cnp/nope"},
+	{"snapshot"},
+}
+
+func TestHostileObjects(t *testing.T) {
+	for name, fromServer := range map[string]bool{"file": false, "server": true} {
+		t.Run(name, func(t *testing.T) { askEverything(t, hostile(t, fromServer)) })
+	}
+}
+
+func askEverything(t *testing.T, input string) {
+	answered := 0
+	for _, q := range questions {
+		forms := [][]string{nil, {"-o", "json"}}
+		switch q[0] {
+		case "check":
+			forms = [][]string{nil, {"--trace", "--suggest"}, {"--trace", "--suggest", "-o", "json"}, {"--strict", "--plugin", "cilium"}, {"--kube-version", "1.20"}, {"--plugin", "none", "-o", "json"}}
+		case "snapshot":
+			forms = [][]string{nil}
+		}
+		for _, form := range forms {
+			args := append(append([]string{q[0], "-f", "-"}, q[1:]...), form...)
+			if mustBeHarmless(t, input, args...) != 1 {
+				answered++
+			}
+		}
+	}
+	if answered < 60 {
+		t.Errorf("only %d answers: the objects were not read", answered)
+	}
+}
+
+// TestHostileNames: what is no name never was an object, and the message about it is harmless.
+func TestHostileNames(t *testing.T) {
+	for _, object := range []map[string]any{
+		{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": evil}},
+		{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "a", "namespace": evil}},
+		{"apiVersion": "v1", "kind": "Service", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"clusterIP": evil, "ports": []any{map[string]any{"protocol": evil}}}},
+		{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{evil: evil}},
+		{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"podSelector": evil}},
+		{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": map[string]any{"name": "a"}, "spec": map[string]any{"podSelector": map[string]any{"matchLabels": map[string]any{"a": evil}}, "ingress": []any{map[string]any{"from": []any{map[string]any{"ipBlock": map[string]any{"cidr": evil}}}}}}},
+	} {
+		data, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, verb := range [][]string{{"check", "a/b", "a/c"}, {"explain", "a/b"}, {"snapshot"}} {
+			for _, skip := range []bool{false, true} {
+				args := append([]string{verb[0], "-f", "-"}, verb[1:]...)
+				if skip && verb[0] != "snapshot" {
+					args = append(args, "--skip-unreadable")
+				}
+				mustBeHarmless(t, string(data), args...)
+			}
+		}
+	}
+	for _, text := range []string{"{" + evil, "a: " + evil + "\n- b", "kind: \xff\xfe", "\x1b]0;title\a"} {
+		mustBeHarmless(t, text, "check", "-f", "-", "a/b", "a/c")
+		mustBeHarmless(t, text, "check", "-f", "-", "--aks", "/dev/stdin", "a/b", "a/c")
+	}
+}
+
+// TestHostileArguments puts evil text wherever a command line has room for text.
+func TestHostileArguments(t *testing.T) {
+	input := hostile(t, false)
+	for _, e := range []string{evil, "x\xffy", "\u202e", "a\nsallyport: allowed"} {
+		for _, args := range [][]string{
+			{e}, {"help", e}, {"completion", e}, {"--" + e}, {"-" + e}, {"check", "--" + e}, {"check", "-" + e}, {"explain", "--" + e},
+			{"check", "-f", e, "a/b", "a/c"}, {"check", "-k", e, "a/b", "a/c"}, {"check", "-f", "-", "-o", e, "a/b", "a/c"},
+			{"check", "-f", "-", "-n", e, "pod/b", "a/c"}, {"check", "-f", "-", "--pod-cidr", e, "a/b", "a/c"}, {"check", "-f", "-", "--plugin", e, "a/b", "a/c"},
+			{"check", "-f", "-", "--plugin", "cilium@" + e, "a/b", "a/c"}, {"check", "-f", "-", "--kube-version", e, "a/b", "a/c"}, {"check", "-f", "-", "--aks", e, "a/b", "a/c"},
+			{"check", "-f", "-", "--strict=" + e, "a/b", "a/c"},
+			{"check", "-f", "-", e, "shop/web"}, {"check", "-f", "-", "shop/web", e}, {"check", "-f", "-", "shop/" + e, "shop/web"}, {"check", "-f", "-", e + "/web", "shop/web"},
+			{"check", "-f", "-", "shop/" + e + "/web", "shop/web"}, {"check", "-f", "-", "shop/pod/" + e, "shop/web"}, {"check", "-f", "-", "node/" + e, "shop/web"},
+			{"check", "-f", "-", "shop/web@" + e, "shop/db"}, {"check", "-f", "-", "fe80::1%" + e, "shop/db"}, {"check", "-f", "-", "shop/db", "[" + e},
+			{"check", "-f", "-", "shop/db", "shop/web:" + e}, {"check", "-f", "-", "shop/db", "shop/web:80/" + e}, {"check", "-f", "-", "shop/db", "shop/svc/" + e + ":80"},
+			{"check", "-f", "-", "shop/db", "shop/ing/" + e}, {"check", "-f", "-", "shop/db", "shop/gateway/" + e},
+			{"explain", "-f", "-", e}, {"explain", "-f", "-", "netpol/" + e}, {"explain", "-f", "-", e + "/netpol/a"}, {"explain", "-f", "-", "cnp/" + e}, {"explain", "-f", "-", "shop/web:" + e},
+			{"snapshot", e}, {"snapshot", "-f", e}, {"snapshot", "-f", "-", "--plugin", e},
+		} {
+			if status := mustBeHarmless(t, input, args...); status != 1 && args[0] != "completion" && !strings.HasPrefix(args[len(args)-1], "shop/gateway/") {
+				t.Errorf("%q: status %d", args, status)
+			}
+		}
+	}
+}
+
+// TestHostileFileNames reads hostile objects from files whose names are hostile too.
+func TestHostileFileNames(t *testing.T) {
+	dir := t.TempDir()
+	name := strings.NewReplacer("/", "", "\x00", "").Replace(evil) + "\xff"
+	folder := filepath.Join(dir, name)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Skip("this file system takes no such names: ", err)
+	}
+	write := func(base, text string) {
+		if err := os.WriteFile(filepath.Join(folder, base), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(name+".json", hostile(t, false))
+	for _, q := range questions {
+		for _, form := range [][]string{nil, {"-o", "json"}} {
+			if q[0] == "snapshot" {
+				form = nil
+			}
+			mustBeHarmless(t, "", append(append([]string{q[0], "-f", dir}, q[1:]...), form...)...)
+		}
+	}
+	write("broken"+name+".yaml", "{")
+	write("kustomization.yaml", "resources: [\"\\e[31m\"]")
+	write("aks.json", `{"name": `+strconv.Quote("\u202e")+`, "networkProfile": {"networkPolicy": "none", "networkPlugin": "\u001b[31m"}, "agentPoolProfiles": [{"name": "\u001b", "osType": "windows"}]}`)
+	mustBeHarmless(t, "", "check", "-f", dir, "shop/web", "shop/db:80")
+	mustBeHarmless(t, "", "check", "-f", dir, "--skip-unreadable", "shop/web", "shop/db:80")
+	mustBeHarmless(t, "", "check", "-f", dir, "--skip-unreadable", "-o", "json", "shop/web", "shop/db:80")
+	mustBeHarmless(t, "", "check", "-k", folder, "shop/web", "shop/db:80")
+	mustBeHarmless(t, "", "check", "-f", filepath.Join(folder, name+".json"), "--aks", filepath.Join(folder, "aks.json"), "shop/web", "shop/db:80")
+	mustBeHarmless(t, "", "check", "-f", filepath.Join(folder, name+".json"), "--aks", folder, "shop/web", "shop/db:80")
+	empty := filepath.Join(folder, name)
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mustBeHarmless(t, "", "check", "-f", empty, "shop/web", "shop/db:80")
+}
