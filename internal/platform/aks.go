@@ -152,7 +152,7 @@ func (n *aksNetwork) facts(out *AKS, windows bool) error {
 	if n.PluginMode != "" {
 		mode += " in mode " + n.PluginMode
 	}
-	if mode != "" {
+	if mode != "" && !strings.EqualFold(n.Plugin, "none") {
 		out.note("networkPlugin is %s", cut(mode))
 	}
 	if len(out.PodCIDRs) == 0 && strings.EqualFold(n.Plugin, "azure") && n.PluginMode == "" {
@@ -203,5 +203,5 @@ func (n *aksNetwork) inPlace(windows bool) string {
 		cilium = "Cilium not while there are Windows pools"
 	}
 	return "an engine was once chosen at creation only; today this cluster may be changed in place: Calico (az aks update --network-policy calico), " +
-		cilium + "; both make every node anew, under conditions that this file does not settle"
+		cilium + "; both re-image every node, under conditions that this file does not settle"
 }

@@ -32,7 +32,7 @@ func TestParseAKS(t *testing.T) {
 		{"calico-dual-stack", "prod", "1.31", "calico", "10.244.0.0/16 fd12:3456:789a::/64", []string{"overlay"}},
 		{"cilium-overlay", "edge", "1.32", "cilium", "10.244.0.0/16", []string{"overlay"}},
 		{"none-but-cilium-dataplane", "odd", "1.32", "", "10.244.0.0/16", []string{"whether Cilium enforces policies here is not certain", "overlay"}},
-		{"bring-your-own", "byo", "1.32", "", "", []string{"a plugin of the owner's choice", "networkPlugin is none"}},
+		{"bring-your-own", "byo", "1.32", "", "", []string{"networkPlugin is none: the cluster was made for a plugin of the owner's choice"}},
 		{"identity-without-issuer", "ident", "1.32", "none", "10.244.0.0/16", []string{"networkPolicy is none", made, "overlay", "the OIDC issuer that it needs is off"}},
 		{"arm-properties", "arm", "1.32", "calico", "10.244.0.0/16", []string{"networkPlugin is kubenet"}},
 	} {
