@@ -115,6 +115,11 @@ func (s *Space) Whole() [2]netip.Prefix {
 	return [2]netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 }
 
+// Contains tells whether an address lies in the region.
+func (r Region) Contains(a netip.Addr) bool {
+	return r.Prefix.Contains(a) && !slices.ContainsFunc(r.Except, func(e netip.Prefix) bool { return e.Contains(a) })
+}
+
 // Any gives an address of the region; ok is false if the exceptions leave none.
 func (r Region) Any() (netip.Addr, bool) { return r.Pick(func(netip.Addr) bool { return false }) }
 

@@ -34,6 +34,7 @@ type Answer struct {
 
 	anyDenied bool
 	terms     [2]Term // the question
+	src, dst  End     // what it stands for
 	snap      *cluster.Snapshot
 	ends      map[string]candidate // by the label that Part.From and Part.To use
 }
@@ -186,6 +187,7 @@ func (a *asking) answer() (*Answer, error) {
 		return nil, errorf("an IPv4 end cannot talk to an IPv6 end", "%s and %s have no address family in common", a.src.Label, a.dst.Label)
 	}
 	a.conclude()
+	a.out.src, a.out.dst = a.src, a.dst
 	return &a.out, nil
 }
 

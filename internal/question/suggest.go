@@ -1,7 +1,6 @@
 package question
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,7 +80,7 @@ func (s *suggesting) run() (*Suggestion, error) {
 		return nil, err
 	}
 	s.out.Verdict = a.Verdict
-	s.opens(m)
+	s.opens(again)
 	return &s.out, nil
 }
 
@@ -419,80 +418,4 @@ func (s *suggesting) protocols() []policyv1alpha2.ClusterNetworkPolicyProtocol {
 		}
 	}
 	return out
-}
-
-// opens compares every pair of classes that the added policies touch, before and after.
-func (s *suggesting) opens(after *policy.Model) {
-	f := s.part.Decision.Flow
-	seen := map[Pair]bool{}
-	for _, p := range after.Policies() {
-		if s.r.Model.Policy(p.Ref) != nil {
-			continue
-		}
-		for _, d := range flow.Directions {
-			for _, rule := range p.Rules(d) {
-				for i := range rule.Peers {
-					s.opensOf(after, p, &rule.Peers[i], d, f, seen)
-				}
-			}
-		}
-	}
-	s.out.Opens = slices.SortedFunc(maps.Keys(seen), func(a, b Pair) int {
-		return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To))
-	})
-	s.out.Count = len(s.out.Opens)
-	s.out.Opens = s.out.Opens[:min(len(s.out.Opens), MaxOpens)]
-}
-
-func (s *suggesting) opensOf(after *policy.Model, p *policy.Policy, peer *policy.Peer, d flow.Direction, f flow.Flow, seen map[Pair]bool) {
-	others := s.others(after, peer, f.Family)
-	for _, subject := range after.SubjectClasses(p, policy.Maybe) {
-		me := s.podEnd(after.Classes()[subject].Members[0], f.Family)
-		for _, other := range others {
-			g := f
-			g.From, g.To = me, other
-			if d == flow.Ingress {
-				g.From, g.To = other, me
-			}
-			asked := g.From.Kind == f.From.Kind && g.From.Index == f.From.Index && g.To.Kind == f.To.Kind && g.To.Index == f.To.Index
-			if asked || g.From == g.To {
-				continue
-			}
-			if eval.Verdict(s.r.Model, &g) != flow.Allowed && eval.Verdict(after, &g) == flow.Allowed {
-				seen[Pair{s.endName(g.From), s.endName(g.To)}] = true
-			}
-		}
-	}
-}
-
-// others are the pods, and for addresses the nodes too, that a peer may stand for: one of each class
-// where the peer selects by labels.
-func (s *suggesting) others(after *policy.Model, peer *policy.Peer, family flow.Family) []flow.End {
-	snap := s.r.Model.Snapshot()
-	var out []flow.End
-	switch peer.Kind {
-	case policy.PodPeer:
-		for _, class := range after.SetClasses(peer, policy.Maybe) {
-			out = append(out, s.podEnd(after.Classes()[class].Members[0], family))
-		}
-	case policy.BlockPeer:
-		for i := range snap.Pods {
-			out = append(out, s.podEnd(i, family))
-		}
-		for i := range snap.Nodes {
-			out = append(out, flow.End{Kind: flow.Node, Index: i, Addr: addrIn(snap.Nodes[i].Addrs, family)})
-		}
-	}
-	return out
-}
-
-func (s *suggesting) podEnd(i int, family flow.Family) flow.End {
-	return flow.End{Kind: flow.Pod, Index: i, Addr: s.r.Model.Snapshot().Pods[i].Addr(family)}
-}
-
-func (s *suggesting) endName(e flow.End) string {
-	if e.Kind == flow.Node {
-		return "node/" + s.r.Model.Snapshot().Nodes[e.Index].Name
-	}
-	return s.r.Model.Snapshot().Pods[e.Index].Owner.String()
 }
