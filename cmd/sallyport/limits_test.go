@@ -24,15 +24,27 @@ func TestTooManyFlows(t *testing.T) {
 	}
 }
 
-// TestLargeAKSFile: a file that cannot be the output of az aks show is not parsed for minutes.
-func TestLargeAKSFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "aks.json")
-	if err := os.WriteFile(path, bytes.Repeat([]byte(" "), 16<<20+1), 0o644); err != nil {
-		t.Fatal(err)
+// TestRefusedArguments has what no script can hold: texts that are too long or no text at all.
+func TestRefusedArguments(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
-	var stdout, stderr bytes.Buffer
-	status := run([]string{"check", "-f", "-", "--aks", path, "a/b", "a/c"}, strings.NewReader(""), &stdout, &stderr)
-	if status != 1 || stdout.Len() > 0 || !strings.Contains(stderr.String(), "too large to be the output of az aks show") {
-		t.Errorf("status %d, %q on stdout, %q on stderr", status, stdout.String(), stderr.String())
+	object := `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}`
+	for message, args := range map[string][]string{
+		"too large to be the output of az aks show": {"--aks", write("large.json", bytes.Repeat([]byte(" "), 16<<20+1)), "a/b", "a/c"},
+		"the file is UTF-16":                        {"--aks", write("wide.json", []byte("\xff\xfe{\x00}\x00")), "a/b", "a/c"},
+		"a name of 603 characters is none":          {"a/" + strings.Repeat("b", 601), "a/c"},
+		"characters is none":                        {"a/" + strings.Repeat("b", 1<<20), "a/c"},
+	} {
+		var stdout, stderr bytes.Buffer
+		status := run(append([]string{"check", "-f", "-"}, args...), strings.NewReader(object), &stdout, &stderr)
+		if status != 1 || stdout.Len() > 0 || !strings.Contains(stderr.String(), message) || stderr.Len() > 400 {
+			t.Errorf("want %q: status %d, %q on stdout, %q on stderr", message, status, stdout.String(), stderr.String())
+		}
 	}
 }
