@@ -19,6 +19,8 @@ type Block struct {
 	// nodeWithout and nodeAssumed say the same of a node without known address.
 	nodeWithout Match
 	nodeAssumed bool
+
+	holes []addrRange // Except, sorted and merged, where there are many
 }
 
 // ParseCIDR reads a CIDR the way API servers do to this day: host bits are dropped and leading
@@ -50,6 +52,12 @@ func newBlock(cidr string, except []string, ranges []netip.Prefix, o Options) Bl
 			return Block{}
 		}
 		b.Except = append(b.Except, hole)
+	}
+	if len(b.Except) >= indexFrom {
+		for _, e := range b.Except {
+			b.holes = append(b.holes, rangeOf(e))
+		}
+		b.holes = mergeAddrs(b.holes)
 	}
 	b.podWithout, b.podAssumed = b.withoutAddress(ranges, o)
 	b.nodeWithout, b.nodeAssumed = b.withoutAddress(nil, o)
@@ -115,6 +123,9 @@ func within(inner, outer netip.Prefix) bool {
 func (b *Block) Contains(a netip.Addr) bool {
 	if !b.CIDR.IsValid() || !b.CIDR.Contains(a) {
 		return false
+	}
+	if b.holes != nil {
+		return !inRanges(b.holes, a)
 	}
 	for _, e := range b.Except {
 		if e.Contains(a) {

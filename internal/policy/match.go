@@ -78,13 +78,15 @@ func (r Requirement) String() string {
 	return string(r.Operator) + " " + r.Key
 }
 
+// shortest is the number of values after which a list is cut short.
+const shortest = 5
+
 // shortList keeps a selector of thousands of values readable.
 func shortList(values []string) string {
-	const most = 5
-	if len(values) <= most {
+	if len(values) <= shortest {
 		return strings.Join(values, ",")
 	}
-	return strings.Join(values[:most], ",") + ",…"
+	return strings.Join(values[:shortest], ",") + ",…"
 }
 
 // Selector is a label selector in normal form: requirements sorted by key, operator and values. The

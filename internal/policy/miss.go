@@ -242,8 +242,9 @@ func (b *Block) String() string {
 	if len(b.Except) == 0 {
 		return b.CIDR.String()
 	}
-	holes := make([]string, 0, len(b.Except))
-	for _, e := range b.Except {
+	some := b.Except[:min(len(b.Except), shortest+1)] // as many as shortList looks at
+	holes := make([]string, 0, len(some))
+	for _, e := range some {
 		holes = append(holes, e.String())
 	}
 	return b.CIDR.String() + " except " + shortList(holes)

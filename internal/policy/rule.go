@@ -287,12 +287,15 @@ func newBlockIndex(peers []Peer) *blockIndex {
 	return ix
 }
 
-func (ix *blockIndex) contains(a netip.Addr) bool {
-	i, found := slices.BinarySearchFunc(ix.ranges, a, func(r addrRange, a netip.Addr) int { return r.first.Compare(a) })
+func (ix *blockIndex) contains(a netip.Addr) bool { return inRanges(ix.ranges, a) }
+
+// inRanges tells whether an address is in one of the sorted, disjoint ranges.
+func inRanges(ranges []addrRange, a netip.Addr) bool {
+	i, found := slices.BinarySearchFunc(ranges, a, func(r addrRange, a netip.Addr) int { return r.first.Compare(a) })
 	if found {
 		return true
 	}
-	return i > 0 && ix.ranges[i-1].last.Compare(a) >= 0 && ix.ranges[i-1].first.BitLen() == a.BitLen()
+	return i > 0 && ranges[i-1].last.Compare(a) >= 0 && sameFamily(ranges[i-1].first, a)
 }
 
 // RuleID names a rule of a policy, or with indices a part of it.
