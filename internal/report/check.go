@@ -25,7 +25,7 @@ type CheckOptions struct {
 
 // Check prints an answer as text.
 func Check(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOptions) error {
-	p := &checkPrinter{snap: s, a: a, o: o}
+	p := &checkPrinter{snap: s, a: a, o: o, differ: differencesOf(a.Parts)}
 	p.head()
 	for i := range a.Parts {
 		p.part(&a.Parts[i])
@@ -44,6 +44,7 @@ type checkPrinter struct {
 	a    *question.Answer
 	o    CheckOptions
 
+	differ  differences
 	onePort bool // the part being printed is about a single port
 }
 
@@ -59,32 +60,32 @@ func (p *checkPrinter) head() {
 
 // openPorts says on which ports something is open, for a question without a port.
 func (p *checkPrinter) openPorts() string {
-	var open []string
+	var open netset.PortSet
 	for i := range p.a.Parts {
 		if p.a.Parts[i].Decision.Verdict == flow.Allowed {
-			open = append(open, portsAsked(&p.a.Parts[i])...)
+			open = open.Union(portsAsked(&p.a.Parts[i]))
 		}
 	}
-	slices.Sort(open)
-	open = slices.Compact(open)
 	switch {
-	case len(open) == 0:
+	case open.Empty():
 		return "no port"
-	case slices.Contains(open, "all") && p.differ(func(q *question.Part) string { return q.Decision.Verdict.String() }):
+	case open.Equal(netset.EveryPort()) && p.differ.verdicts:
 		return "some ports"
-	case slices.Contains(open, "all"):
+	case open.Equal(netset.EveryPort()):
 		return "every port"
 	}
-	return strings.Join(open, ", ")
+	return open.String()
 }
 
 // portsAsked are the ports of a part as a client sees them: the Service's where there is one.
-func portsAsked(part *question.Part) []string {
+func portsAsked(part *question.Part) netset.PortSet {
 	entries := part.Ports.Entries()
 	if part.ServicePort == 0 || len(entries) == 0 {
-		return part.Ports.Strings()
+		return part.Ports
 	}
-	return []string{fmt.Sprintf("%s/%d", entries[0].Proto, part.ServicePort)}
+	var out netset.PortSet
+	out.Add(entries[0].Proto, netset.PortRange{First: part.ServicePort, Last: part.ServicePort})
+	return out
 }
 
 // verdictWord pads nothing and colours only on a terminal.
@@ -138,22 +139,22 @@ func (p *checkPrinter) serviceTitle(part *question.Part) string {
 // partTitle names what sets a part apart from the others.
 func (p *checkPrinter) partTitle(part *question.Part) string {
 	var words []string
-	if !slices.Equal(part.From, []string{p.a.From}) {
+	if !slices.Equal(part.From, []string{p.a.From}) || p.differ.from {
 		words = append(words, "from "+Safe(endsWords(part.From)))
 	}
 	if t := p.serviceTitle(part); t != "" {
 		words = append(words, t)
-	} else if !slices.Equal(part.To, []string{p.a.To}) {
+	} else if !slices.Equal(part.To, []string{p.a.To}) || p.differ.to {
 		words = append(words, "to "+Safe(endsWords(part.To)))
 	}
-	if p.differ(func(q *question.Part) string { return fmt.Sprint(q.Families) }) {
+	if p.differ.families {
 		names := make([]string, len(part.Families))
 		for i, f := range part.Families {
 			names[i] = f.String()
 		}
 		words = append(words, "over "+strings.Join(names, " and "))
 	}
-	if part.ServicePort == 0 && (p.a.AnyPort || p.differ(func(q *question.Part) string { return q.Ports.String() })) {
+	if part.ServicePort == 0 && (p.a.AnyPort || p.differ.ports) {
 		words = append(words, "on "+p.portsOf(part))
 	}
 	return strings.Join(words, ", ")
@@ -161,7 +162,10 @@ func (p *checkPrinter) partTitle(part *question.Part) string {
 
 // portsOf names the ports of a part; a long rest is "everything else".
 func (p *checkPrinter) portsOf(part *question.Part) string {
-	const long = 3
+	const long, many = 3, 50
+	if len(part.Ports.Entries()) <= long || len(p.a.Parts) > many {
+		return part.Ports.String()
+	}
 	var others netset.PortSet
 	for i := range p.a.Parts {
 		if q := &p.a.Parts[i]; q != part {
@@ -169,15 +173,27 @@ func (p *checkPrinter) portsOf(part *question.Part) string {
 		}
 	}
 	rest := len(p.a.Parts) > 1 && part.Ports.Intersect(others).Empty() && part.Ports.Union(others).Equal(netset.EveryPort())
-	if rest && len(part.Ports.Entries()) > long {
+	if rest {
 		return "everything else"
 	}
 	return part.Ports.String()
 }
 
-func (p *checkPrinter) differ(of func(*question.Part) string) bool {
-	first := of(&p.a.Parts[0])
-	return slices.ContainsFunc(p.a.Parts, func(q question.Part) bool { return of(&q) != first })
+// differences tells in what the parts of an answer differ from each other.
+type differences struct{ from, to, families, ports, verdicts bool }
+
+func differencesOf(parts []question.Part) differences {
+	differ := func(of func(*question.Part) string) bool {
+		first := of(&parts[0])
+		return slices.ContainsFunc(parts, func(q question.Part) bool { return of(&q) != first })
+	}
+	return differences{
+		from:     differ(func(q *question.Part) string { return strings.Join(q.From, ",") }),
+		to:       differ(func(q *question.Part) string { return strings.Join(q.To, ",") }),
+		families: differ(func(q *question.Part) string { return fmt.Sprint(q.Families) }),
+		ports:    differ(func(q *question.Part) string { return q.Ports.String() }),
+		verdicts: differ(func(q *question.Part) string { return q.Decision.Verdict.String() }),
+	}
 }
 
 func endsWords(ends []string) string {

@@ -14,7 +14,7 @@ import (
 func ifEnforcedWords(a *question.Answer) string {
 	const start = "if policies were enforced, this would be "
 	if a.Verdict == flow.Allowed.String() {
-		ports := (&checkPrinter{a: a}).openPorts()
+		ports := (&checkPrinter{a: a, differ: differencesOf(a.Parts)}).openPorts()
 		if a.AnyPort && ports != "every port" {
 			return start + "allowed on " + ports + " only"
 		}
