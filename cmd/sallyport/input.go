@@ -95,6 +95,7 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	for _, n := range snap.Notes {
 		w.note(n)
 	}
+	w.noteNotUnderstood(snap)
 	snap, lensNotes := facts.version.Apply(snap)
 	for _, n := range lensNotes {
 		w.note(n)
@@ -113,6 +114,21 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	}
 	w.resolver.NodePortUnfiltered = facts.plugin.NodePortUnfiltered()
 	return w, nil
+}
+
+// noteNotUnderstood names the policies from a server that are not fully understood (S32, S43).
+func (w *world) noteNotUnderstood(s *cluster.Snapshot) {
+	name := func(o cluster.Origin, what string, parts []string) {
+		for _, p := range parts {
+			w.note(cluster.Note{Origin: o.At(""), Text: what + " is not fully understood, and fails closed: " + p})
+		}
+	}
+	for _, p := range s.NetworkPolicies {
+		name(p.Origin, "NetworkPolicy "+p.Object.Namespace+"/"+p.Object.Name, p.NotUnderstood)
+	}
+	for _, p := range s.ClusterPolicies {
+		name(p.Origin, p.Kind+" "+p.Object.Name, p.NotUnderstood)
+	}
 }
 
 func (w *world) note(n cluster.Note) {

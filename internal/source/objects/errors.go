@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/names"
 )
 
 // maxReported caps how many problems one message lists; more of them help nobody.
@@ -90,7 +91,7 @@ func Safe(s string) string {
 		s = s[:most]
 	}
 	harmless := utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return !strconv.IsPrint(r) || r == '"'
+		return names.Unsafe(r) || r == '"'
 	})
 	if !harmless {
 		s = strconv.QuoteToASCII(s)
@@ -111,7 +112,7 @@ func SafeText(s string) string {
 			out.WriteString("…")
 			break
 		}
-		if !strconv.IsPrint(r) || r == utf8.RuneError {
+		if names.Unsafe(r) {
 			out.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
 			continue
 		}

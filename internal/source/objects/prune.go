@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/names"
 )
 
 // Prune gives an object's JSON with only the fields that the model reads, and whether anything of
@@ -126,7 +128,7 @@ func (b *Builder) Pruned() [][]byte {
 func (b *Builder) WriteSnapshot(w io.Writer, s *cluster.Snapshot) error {
 	docs := append([][]byte{headerOf(s)}, b.Pruned()...)
 	for _, doc := range docs {
-		text, err := yaml.JSONToYAML(doc)
+		text, err := document(doc)
 		if err != nil {
 			return fmt.Errorf("snapshot: %w", err)
 		}
@@ -135,6 +137,15 @@ func (b *Builder) WriteSnapshot(w io.Writer, s *cluster.Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// document gives an object as YAML; as JSON, which is YAML too, where it holds characters that YAML
+// would write raw.
+func document(doc []byte) ([]byte, error) {
+	if safe := names.SafeJSON(string(doc)); safe != string(doc) || bytes.ContainsRune(doc, '\\') {
+		return []byte(safe + "\n"), nil
+	}
+	return yaml.JSONToYAML(doc)
 }
 
 func headerOf(s *cluster.Snapshot) []byte {

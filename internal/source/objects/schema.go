@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"sallyport.dev/sallyport/internal/names"
 )
 
 // checker compares a decoded JSON tree with a Go type. The decoder itself stops at the first wrong
@@ -235,33 +237,9 @@ func nearest(word string, words []string) string {
 		if strings.EqualFold(w, word) {
 			return w
 		}
-		if d := editDistance(strings.ToLower(word), strings.ToLower(w), bestDistance); d < bestDistance {
+		if d := names.Distance(strings.ToLower(word), strings.ToLower(w), bestDistance); d < bestDistance {
 			best, bestDistance = w, d
 		}
 	}
 	return best
-}
-
-// editDistance counts insertions, deletions and changes; it gives up above limit.
-func editDistance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -46,19 +46,19 @@ func (m *typeMeta) setType(t typeMeta) { *m = t }
 
 type namespaceObject struct {
 	typeMeta
-	Metadata labelMeta `json:"metadata"`
+	Metadata labelMeta `json:"metadata,omitzero"`
 }
 
 type nodeObject struct {
 	typeMeta
-	Metadata labelMeta `json:"metadata"`
+	Metadata labelMeta `json:"metadata,omitzero"`
 	Spec     struct {
 		PodCIDR  string   `json:"podCIDR,omitempty"`
 		PodCIDRs []string `json:"podCIDRs,omitempty"`
-	} `json:"spec"`
+	} `json:"spec,omitzero"`
 	Status struct {
 		Addresses []nodeAddress `json:"addresses,omitempty"`
-	} `json:"status"`
+	} `json:"status,omitzero"`
 }
 
 type nodeAddress struct {
@@ -68,9 +68,9 @@ type nodeAddress struct {
 
 type podObject struct {
 	typeMeta
-	Metadata ownedMeta `json:"metadata"`
-	Spec     podSpec   `json:"spec"`
-	Status   podStatus `json:"status"`
+	Metadata ownedMeta `json:"metadata,omitzero"`
+	Spec     podSpec   `json:"spec,omitzero"`
+	Status   podStatus `json:"status,omitzero"`
 }
 
 type podSpec struct {
@@ -112,8 +112,8 @@ type ipHolder struct {
 // workloadObject serves every kind with a pod template.
 type workloadObject struct {
 	typeMeta
-	Metadata ownedMeta    `json:"metadata"`
-	Spec     workloadSpec `json:"spec"`
+	Metadata ownedMeta    `json:"metadata,omitzero"`
+	Spec     workloadSpec `json:"spec,omitzero"`
 }
 
 type workloadSpec struct {
@@ -127,28 +127,28 @@ type jobTemplate struct {
 	Spec struct {
 		Parallelism *int32       `json:"parallelism,omitempty"`
 		Template    *podTemplate `json:"template,omitempty"`
-	} `json:"spec"`
+	} `json:"spec,omitzero"`
 }
 
 type podTemplate struct {
 	Metadata struct {
 		Labels map[string]string `json:"labels,omitempty"`
-	} `json:"metadata"`
-	Spec podSpec `json:"spec"`
+	} `json:"metadata,omitzero"`
+	Spec podSpec `json:"spec,omitzero"`
 }
 
 type scalerObject struct {
 	typeMeta
-	Metadata nameMeta `json:"metadata"`
+	Metadata nameMeta `json:"metadata,omitzero"`
 	Spec     struct {
 		ScaleTargetRef ownerRef `json:"scaleTargetRef"`
-	} `json:"spec"`
+	} `json:"spec,omitzero"`
 }
 
 type serviceObject struct {
 	typeMeta
-	Metadata nameMeta    `json:"metadata"`
-	Spec     serviceSpec `json:"spec"`
+	Metadata nameMeta    `json:"metadata,omitzero"`
+	Spec     serviceSpec `json:"spec,omitzero"`
 }
 
 type serviceSpec struct {
@@ -171,7 +171,7 @@ type servicePort struct {
 
 type sliceObject struct {
 	typeMeta
-	Metadata    labelMeta       `json:"metadata"`
+	Metadata    labelMeta       `json:"metadata,omitzero"`
 	AddressType string          `json:"addressType,omitempty"`
 	Endpoints   []sliceEndpoint `json:"endpoints,omitempty"`
 	Ports       []slicePort     `json:"ports,omitempty"`
@@ -190,17 +190,17 @@ type slicePort struct {
 
 type accountObject struct {
 	typeMeta
-	Metadata nameMeta `json:"metadata"`
+	Metadata nameMeta `json:"metadata,omitzero"`
 }
 
 type ingressObject struct {
 	typeMeta
-	Metadata nameMeta `json:"metadata"`
+	Metadata nameMeta `json:"metadata,omitzero"`
 	Spec     struct {
 		IngressClassName string          `json:"ingressClassName,omitempty"`
 		DefaultBackend   *ingressBackend `json:"defaultBackend,omitempty"`
 		Rules            []ingressRule   `json:"rules,omitempty"`
-	} `json:"spec"`
+	} `json:"spec,omitzero"`
 }
 
 type ingressRule struct {
@@ -224,14 +224,14 @@ type ingressBackend struct {
 
 type routeObject struct {
 	typeMeta
-	Metadata nameMeta `json:"metadata"`
+	Metadata nameMeta `json:"metadata,omitzero"`
 	Spec     struct {
 		ParentRefs []routeRef `json:"parentRefs,omitempty"`
 		Hostnames  []string   `json:"hostnames,omitempty"`
 		Rules      []struct {
 			BackendRefs []routeRef `json:"backendRefs,omitempty"`
 		} `json:"rules,omitempty"`
-	} `json:"spec"`
+	} `json:"spec,omitzero"`
 }
 
 type routeRef struct {
@@ -245,7 +245,7 @@ type routeRef struct {
 // foreignObject is a policy of Calico or Cilium; only its scope and directions are read.
 type foreignObject struct {
 	typeMeta
-	Metadata nameMeta      `json:"metadata"`
+	Metadata nameMeta      `json:"metadata,omitzero"`
 	Spec     *foreignSpec  `json:"spec,omitempty"`
 	Specs    []foreignSpec `json:"specs,omitempty"`
 }
@@ -262,7 +262,7 @@ type foreignSpec struct {
 // headerObject begins a saved snapshot and says what its objects cannot.
 type headerObject struct {
 	typeMeta
-	Metadata    nameMeta `json:"metadata"`
+	Metadata    nameMeta `json:"metadata,omitzero"`
 	Revision    string   `json:"revision,omitempty"`
 	KubeVersion string   `json:"kubeVersion,omitempty"`
 	Plugin      string   `json:"plugin,omitempty"`
