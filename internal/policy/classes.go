@@ -102,22 +102,39 @@ func (c *compiler) addToIndex(id int, p *cluster.Pod) {
 	}
 }
 
-// candidates gives the shortest list of classes that holds every match of the selector.
+// candidates gives the shortest list of classes, ascending, that holds every match of the selector.
 func (ix *labelIndex) candidates(s Selector) []int {
 	best := ix.all
 	for _, r := range s {
-		list := best
-		switch {
-		case r.Operator == metav1.LabelSelectorOpIn && len(r.Values) == 1:
-			list = ix.byValue[[2]string{r.Key, r.Values[0]}]
-		case r.Operator == metav1.LabelSelectorOpIn || r.Operator == metav1.LabelSelectorOpExists:
-			list = ix.byKey[r.Key]
-		}
-		if len(list) < len(best) {
-			best = list
+		switch r.Operator {
+		case metav1.LabelSelectorOpIn:
+			best = ix.withValue(r, best)
+		case metav1.LabelSelectorOpExists:
+			if list := ix.byKey[r.Key]; len(list) < len(best) {
+				best = list
+			}
 		}
 	}
 	return best
+}
+
+// withValue gives the classes that have one of the values, if they are fewer than those in best.
+func (ix *labelIndex) withValue(r Requirement, best []int) []int {
+	count := 0
+	for _, v := range r.Values {
+		if count += len(ix.byValue[[2]string{r.Key, v}]); count >= len(best) {
+			return best
+		}
+	}
+	if len(r.Values) == 1 {
+		return ix.byValue[[2]string{r.Key, r.Values[0]}]
+	}
+	out := make([]int, 0, count)
+	for _, v := range r.Values {
+		out = append(out, ix.byValue[[2]string{r.Key, v}]...)
+	}
+	slices.Sort(out)
+	return out
 }
 
 type nsMatch struct {

@@ -31,6 +31,7 @@ type compiler struct {
 	index   map[string]*labelIndex // by namespace
 	setIDs  map[string]int
 	matched map[string][]nsMatch // by namespace selector
+	differ  map[portName]bool    // names that stand for different numbers; nil until asked
 }
 
 func (c *compiler) facts() {
@@ -224,22 +225,30 @@ func numericRange(first int, end *int32, e EndPort) netset.PortRange {
 	return netset.PortRange{First: uint16(first), Last: uint16(last)}
 }
 
+// portName is a named port's name and protocol; protocol 0 is every one.
+type portName struct {
+	name  string
+	proto netset.Proto
+}
+
 // numbersDiffer tells whether pods declare different numbers under one port name; proto 0 is every
 // protocol.
 func (c *compiler) numbersDiffer(name string, proto netset.Proto) bool {
-	seen := uint16(0)
-	for i := range c.m.classes {
-		for _, p := range c.m.classes[i].Ports {
-			if p.Name != name || proto != 0 && p.Proto != proto {
-				continue
+	if c.differ == nil {
+		c.differ = map[portName]bool{}
+		seen := map[portName]uint16{}
+		for i := range c.m.classes {
+			for _, p := range c.m.classes[i].Ports {
+				for _, key := range []portName{{p.Name, p.Proto}, {p.Name, 0}} {
+					if before, ok := seen[key]; ok && before != p.Port {
+						c.differ[key] = true
+					}
+					seen[key] = p.Port
+				}
 			}
-			if seen != 0 && p.Port != seen {
-				return true
-			}
-			seen = p.Port
 		}
 	}
-	return false
+	return c.differ[portName{name, proto}]
 }
 
 // foreign notes at each class which policies of other engines may decide for it.

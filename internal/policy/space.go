@@ -123,13 +123,12 @@ func (r Region) Contains(a netip.Addr) bool {
 // Any gives an address of the region; ok is false if the exceptions leave none.
 func (r Region) Any() (netip.Addr, bool) { return r.Pick(func(netip.Addr) bool { return false }) }
 
-// Pick gives an address of the region for which skip is false; ok is false if there is none among
-// the first few thousand.
+// Pick gives an address of the region for which skip is false; ok is false if there is none. skip
+// must be true for finitely many addresses only, such as those that are known.
 func (r Region) Pick(skip func(netip.Addr) bool) (netip.Addr, bool) {
-	const most = 1 << 14
 	a, hole := r.Prefix.Addr(), 0
 	last := rangeOf(r.Prefix).last
-	for range most {
+	for {
 		for hole < len(r.Except) && rangeOf(r.Except[hole]).last.Less(a) {
 			hole++
 		}
@@ -144,7 +143,6 @@ func (r Region) Pick(skip func(netip.Addr) bool) (netip.Addr, bool) {
 			return netip.Addr{}, false
 		}
 	}
-	return netip.Addr{}, false
 }
 
 // String gives the prefix and what is left out of it.
