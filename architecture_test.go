@@ -89,6 +89,16 @@ var arrows = []forbid{
 		"the evaluator answers flows; who asked and how it is shown is below it",
 	},
 	{
+		[]string{"internal/question", "internal/explain", "internal/platform"},
+		[]string{module + "/internal/report", module + "/internal/source/"},
+		"answers and explanations are facts: how they are read or rendered is not theirs to know",
+	},
+	{
+		[]string{"internal/explain"},
+		[]string{module + "/internal/question"},
+		"an explanation is of the model; what was asked is beside it",
+	},
+	{
 		[]string{"internal/cluster"},
 		[]string{module + "/internal/policy", module + "/internal/eval", module + "/internal/source/"},
 		"the Snapshot is a value: it knows neither its sources nor its uses",

@@ -1,6 +1,7 @@
 package question
 
 import (
+	"encoding/json"
 	"net/netip"
 	"os"
 	"slices"
@@ -91,6 +92,41 @@ func TestAnswersHoldForEveryPair(t *testing.T) {
 	if words[Partial] == 0 || words["allowed"] == 0 || words["denied"] == 0 {
 		t.Errorf("too little was asked: %v", words)
 	}
+}
+
+// TestSameQuestionSameAnswer keeps map order and the like out of answers and suggestions (S61).
+func TestSameQuestionSameAnswer(t *testing.T) {
+	for end := time.Now().Add(budget(t) / 3); time.Now().Before(end) && !t.Failed(); {
+		rapid.Check(t, func(rt *rapid.T) {
+			r, c := drawn(rt)
+			from, to := drawTerm(rt, r, "from"), drawTerm(rt, r, "to")
+			again := NewResolver(policy.Compile(r.Model.Snapshot(), r.Model.Options()), "default")
+			first, second := whole(rt, r, from, to), whole(rt, again, from, to)
+			if first != second {
+				rt.Fatalf("%s %s\n%s\n%s\n%#v", from.Text, to.Text, first, second, c)
+			}
+		})
+	}
+}
+
+// whole is an answer with everything in it, as one text.
+func whole(rt *rapid.T, r *Resolver, from, to Term) string {
+	a, err := r.Ask(from, to)
+	if err != nil {
+		return err.Error()
+	}
+	s, err := r.Suggest(a)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	text, err := json.Marshal([]any{a.Parts, a.Notes, a.Verdict, s})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	for i := range a.Parts {
+		text = append(text, a.Parts[i].Ports.String()...)
+	}
+	return string(text)
 }
 
 // oneByOne gives the common verdict of every pair, or partial, or none.
