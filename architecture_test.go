@@ -64,12 +64,12 @@ type forbid struct {
 
 var arrows = []forbid{
 	{
-		[]string{"internal/policy", "internal/eval", "internal/explain", "internal/question", "internal/cluster", "internal/flow", "internal/netset", "internal/platform"},
+		[]string{"internal/policy", "internal/eval", "internal/explain", "internal/question", "internal/analyze", "internal/cluster", "internal/flow", "internal/netset", "internal/names", "internal/platform"},
 		[]string{"k8s.io/client-go/", "github.com/google/nftables", "github.com/vishvananda/netlink", "net/http", "os", "os/", "log", "log/", "time"},
 		"the core is pure: no I/O, clock or log, so that a prediction depends on its input only",
 	},
 	{
-		[]string{"internal/netset", "internal/flow"},
+		[]string{"internal/netset", "internal/flow", "internal/names"},
 		[]string{"k8s.io/", "sigs.k8s.io/", "github.com/", "go4.org/"},
 		"leaves use the standard library only, so that anything may import them",
 	},

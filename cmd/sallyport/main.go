@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport.dev/sallyport/internal/report"
+	"sallyport.dev/sallyport/internal/names"
 	"sallyport.dev/sallyport/internal/source/objects"
 )
 
@@ -42,7 +42,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return int(status)
 	}
 	for _, line := range messages(err) {
-		fmt.Fprintf(stderr, "sallyport: %s\n", report.Safe(line))
+		fmt.Fprintf(stderr, "sallyport: %s\n", names.Safe(line))
 	}
 	return 1
 }

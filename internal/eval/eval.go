@@ -17,6 +17,11 @@ func Verdict(m *policy.Model, f *flow.Flow) flow.Verdict {
 	return verdict(m, f, m.Options().Strict)
 }
 
+// Side decides one direction of a flow.
+func Side(m *policy.Model, f *flow.Flow, d flow.Direction) flow.Verdict {
+	return directionVerdict(m, f, d, m.Options().Strict)
+}
+
 func verdict(m *policy.Model, f *flow.Flow, strict bool) flow.Verdict {
 	egress := directionVerdict(m, f, flow.Egress, strict)
 	if egress == flow.Denied {

@@ -124,6 +124,29 @@ func (s PortSet) Intersect(o PortSet) PortSet {
 	return out
 }
 
+// Minus gives the pairs that are in s and not in o.
+func (s PortSet) Minus(o PortSet) PortSet {
+	out := PortSet{other: s.other && !o.other}
+	for i := range s.ranges {
+		for _, r := range s.ranges[i] {
+			first := int(r.First)
+			for _, hole := range o.ranges[i] {
+				if hole.Last < r.First || hole.First > r.Last {
+					continue
+				}
+				if first < int(hole.First) {
+					out.ranges[i] = append(out.ranges[i], PortRange{uint16(first), hole.First - 1})
+				}
+				first = int(hole.Last) + 1
+			}
+			if first <= int(r.Last) {
+				out.ranges[i] = append(out.ranges[i], PortRange{uint16(first), r.Last})
+			}
+		}
+	}
+	return out
+}
+
 // Contains tells whether the pair is in the set; port is ignored for Other.
 func (s PortSet) Contains(p Proto, port uint16) bool {
 	if p == Other {

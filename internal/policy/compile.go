@@ -21,6 +21,9 @@ func Compile(snap *cluster.Snapshot, opts Options) *Model {
 	c.classes()
 	c.networkPolicies()
 	c.clusterPolicies()
+	for i, p := range c.m.policies {
+		p.number = i
+	}
 	c.fillSets()
 	c.foreign()
 	return c.m

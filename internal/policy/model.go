@@ -38,12 +38,16 @@ type Policy struct {
 	// NotUnderstood is what could not be read of a policy from a server (S32).
 	NotUnderstood []string
 
+	number  int       // in Model.policies
 	applies [2]bool   // by direction: a NetworkPolicy isolates, a cluster policy has rules
 	rules   [2][]Rule // by direction; those that are inert (S29) are not here
 	inert   [2]int    // number of rules that policyTypes leaves out (S29)
 }
 
 func dir(d flow.Direction) int { return int(d) - 1 }
+
+// Number is the policy's index in Model.Policies.
+func (p *Policy) Number() int { return p.number }
 
 // Applies tells whether the policy has a say for a direction at all.
 func (p *Policy) Applies(d flow.Direction) bool { return p.applies[dir(d)] }
@@ -141,6 +145,17 @@ func (m *Model) PodRanges() []netip.Prefix { return m.ranges }
 
 // Families lists the address families that the cluster is known to use; IPv4 if nothing is known.
 func (m *Model) Families() []flow.Family { return m.families }
+
+// Sets counts the distinct pairs of selectors that peers use.
+func (m *Model) Sets() int { return len(m.sets) }
+
+// SetsOf lists the sets that hold a class, surely (Yes) or perhaps (Maybe), ascending.
+func (m *Model) SetsOf(class int, want Match) []int32 {
+	if want == Maybe {
+		return m.classes[class].maybe
+	}
+	return m.classes[class].yes
+}
 
 // setMatch tells whether a class is in a set.
 func (m *Model) setMatch(class, set int) Match {

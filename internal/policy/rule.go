@@ -61,6 +61,9 @@ type Peer struct {
 	set int // PodPeer: index of the distinct pair of selectors in Model.sets
 }
 
+// Set is the number of the distinct pair of selectors of a PodPeer.
+func (p *Peer) Set() int { return p.set }
+
 // Port is one item of ports or protocols.
 type Port struct {
 	Proto netset.Proto // 0: a named port of whatever protocol (S45)

@@ -6,32 +6,35 @@ import (
 	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/names"
 )
 
 // didYouMean lists what is there and looks most like the name that was not found: the very name in
 // other namespaces, else the nearest names in this one.
 func (r *Resolver) didYouMean(ns, kind, name string) string {
 	all := r.names(kind)
-	names := slices.DeleteFunc(slices.Clone(all), func(n string) bool { return lastPart(n) != name })
-	if len(names) == 0 {
-		names = slices.DeleteFunc(all, func(n string) bool { return ns != "" && !strings.HasPrefix(n, ns+"/") })
-		slices.SortStableFunc(names, func(a, b string) int { return distance(lastPart(a), name) - distance(lastPart(b), name) })
+	found := slices.DeleteFunc(slices.Clone(all), func(n string) bool { return lastPart(n) != name })
+	if len(found) == 0 {
+		found = slices.DeleteFunc(all, func(n string) bool { return ns != "" && !strings.HasPrefix(n, ns+"/") })
+		slices.SortStableFunc(found, func(a, b string) int {
+			return names.Distance(lastPart(a), name, maxName) - names.Distance(lastPart(b), name, maxName)
+		})
 	}
 	const most = 5
 	switch {
-	case len(names) == 0 && ns == "":
+	case len(found) == 0 && ns == "":
 		return "there is none"
-	case len(names) == 0 && kind != "" && kind != "pod":
+	case len(found) == 0 && kind != "" && kind != "pod":
 		return fmt.Sprintf("there is none in namespace %q", ns)
-	case len(names) == 0:
+	case len(found) == 0:
 		return fmt.Sprintf("namespace %q holds nothing that can talk", ns)
 	}
 	more := ""
-	if len(names) > most {
-		more = fmt.Sprintf(" and %d more", len(names)-most)
-		names = names[:most]
+	if len(found) > most {
+		more = fmt.Sprintf(" and %d more", len(found)-most)
+		found = found[:most]
 	}
-	return "there is " + strings.Join(names, ", ") + more
+	return "there is " + strings.Join(found, ", ") + more
 }
 
 func lastPart(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
@@ -84,25 +87,4 @@ func entryNames(e *cluster.EntryPoint, kind string) []string {
 		}
 	}
 	return out
-}
-
-// distance is the edit distance between two names, which are short.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

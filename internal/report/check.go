@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/names"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/question"
 )
@@ -55,7 +56,7 @@ func (p *checkPrinter) head() {
 	if p.a.AnyPort {
 		ports = "on " + p.openPorts()
 	}
-	p.line("%s  %s → %s  %s", verdictWord(p.a.Verdict, p.o.Color), Safe(p.a.From), Safe(p.a.To), Safe(ports))
+	p.line("%s  %s → %s  %s", verdictWord(p.a.Verdict, p.o.Color), names.Safe(p.a.From), names.Safe(p.a.To), names.Safe(ports))
 }
 
 // openPorts says on which ports something is open, for a question without a port.
@@ -129,23 +130,23 @@ func subjectName(ends []string) string {
 func (p *checkPrinter) serviceTitle(part *question.Part) string {
 	if part.ServicePort == 0 {
 		if len(part.To) == 1 && part.To[0] != p.a.To {
-			return "to " + Safe(part.To[0])
+			return "to " + names.Safe(part.To[0])
 		}
 		return ""
 	}
-	return fmt.Sprintf("to %s, %s (the Service's port %d)", Safe(endsWords(part.To)), part.Ports, part.ServicePort)
+	return fmt.Sprintf("to %s, %s (the Service's port %d)", names.Safe(endsWords(part.To)), part.Ports, part.ServicePort)
 }
 
 // partTitle names what sets a part apart from the others.
 func (p *checkPrinter) partTitle(part *question.Part) string {
 	var words []string
 	if !slices.Equal(part.From, []string{p.a.From}) || p.differ.from {
-		words = append(words, "from "+Safe(endsWords(part.From)))
+		words = append(words, "from "+names.Safe(endsWords(part.From)))
 	}
 	if t := p.serviceTitle(part); t != "" {
 		words = append(words, t)
 	} else if !slices.Equal(part.To, []string{p.a.To}) || p.differ.to {
-		words = append(words, "to "+Safe(endsWords(part.To)))
+		words = append(words, "to "+names.Safe(endsWords(part.To)))
 	}
 	if p.differ.families {
 		names := make([]string, len(part.Families))
@@ -242,7 +243,7 @@ func foreignWords(f *cluster.ForeignPolicy) string {
 	if f.Namespace != "" {
 		name = f.Namespace + "/" + name
 	}
-	return f.Kind + " " + Safe(name) + place(f.Origin)
+	return f.Kind + " " + names.Safe(name) + place(f.Origin)
 }
 
 // openWords introduces a verdict that is neither allowed nor denied.
@@ -266,7 +267,7 @@ func (p *checkPrinter) gaps(under string, d *eval.Direction, subject string) {
 			p.line("%s… and %d more such blocks", under, len(d.Assumed)-most)
 			break
 		}
-		p.line("%sassumed: an address that is not known lies outside %s of %s; --pod-cidr says where pods are, --strict answers unknown", under, Safe(a.Block), ruleWords(a.Rule, a.Origin))
+		p.line("%sassumed: an address that is not known lies outside %s of %s; --pod-cidr says where pods are, --strict answers unknown", under, names.Safe(a.Block), ruleWords(a.Rule, a.Origin))
 	}
 }
 
@@ -274,13 +275,13 @@ func (p *checkPrinter) gapWords(g *eval.Gap, d *eval.Direction, subject string) 
 	switch {
 	case g.Unread > 0:
 		u := &p.snap.Unreadable[g.Unread-1]
-		return "not read, and may hold a policy: " + Safe(u.Origin.String()) + ": " + Safe(u.Why)
+		return "not read, and may hold a policy: " + names.Safe(u.Origin.String()) + ": " + names.Safe(u.Why)
 	case g.Foreign > 0:
 		return "not evaluated: " + foreignWords(&p.snap.ForeignPolicies[g.Foreign-1])
 	case g.OwnNode:
-		return "whether " + Safe(subject) + " runs on that very node, with which it may always talk"
+		return "whether " + names.Safe(subject) + " runs on that very node, with which it may always talk"
 	case g.Step.SubjectUnknown:
-		return "whether " + Safe(g.Step.Rule.Policy.String()) + place(g.Step.Origin) + " selects " + Safe(subject) + ": the labels of its namespace are not in the input"
+		return "whether " + names.Safe(g.Step.Rule.Policy.String()) + place(g.Step.Origin) + " selects " + names.Safe(subject) + ": the labels of its namespace are not in the input"
 	}
 	return ruleWords(g.Step.Rule, g.Step.Origin) + " " + missesWords(g.Step.Misses, d.Direction)
 }
@@ -315,7 +316,7 @@ func matchWords(m eval.Match) string {
 
 func (p *checkPrinter) tail() {
 	if p.o.Enforcement != "" {
-		p.line("\n  %s", Safe(p.o.Enforcement))
+		p.line("\n  %s", names.Safe(p.o.Enforcement))
 		if p.a.IfEnforced != nil {
 			p.line("  %s", ifEnforcedWords(p.a.IfEnforced))
 		}
@@ -325,6 +326,6 @@ func (p *checkPrinter) tail() {
 		p.line("")
 	}
 	for _, n := range notes {
-		p.line("  note: %s", Safe(n))
+		p.line("  note: %s", names.Safe(n))
 	}
 }

@@ -9,15 +9,16 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/explain"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/names"
 )
 
 // ExplainPolicy prints what one policy says and does, in sentences.
 func ExplainPolicy(w io.Writer, p *explain.Policy, notes []string) error {
 	var b page
-	b.line("%s %s%s", kindOf(p.Ref), Safe(refName(p.Ref)), place(p.Origin))
+	b.line("%s %s%s", kindOf(p.Ref), names.Safe(refName(p.Ref)), place(p.Origin))
 	b.line("")
 	for _, n := range p.NotUnderstood {
-		b.line("  not understood: %s; %s", Safe(n), notUnderstoodWords(p))
+		b.line("  not understood: %s; %s", names.Safe(n), notUnderstoodWords(p))
 	}
 	if p.Tier != "NetworkPolicy" {
 		b.line("  It is asked in the %s tier with priority %d; lower comes first.", p.Tier, p.Priority)
@@ -50,7 +51,7 @@ func (b *page) flush(w io.Writer, notes []string) error {
 		b.line("")
 	}
 	for _, n := range notes {
-		b.line("  note: %s", Safe(n))
+		b.line("  note: %s", names.Safe(n))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -71,24 +72,24 @@ func subjectWords(p explain.Peer) string { return podsWords(p) }
 func podsWords(p explain.Peer) string {
 	pods := "every pod"
 	if len(p.Pods) > 0 {
-		pods = "pods with " + Safe(p.Pods.String())
+		pods = "pods with " + names.Safe(p.Pods.String())
 	}
 	switch {
 	case p.Namespace != "":
-		return pods + " in namespace " + Safe(p.Namespace)
+		return pods + " in namespace " + names.Safe(p.Namespace)
 	case len(p.Namespaces) == 0:
 		return pods + " in every namespace"
 	}
-	return pods + " in namespaces with " + Safe(p.Namespaces.String())
+	return pods + " in namespaces with " + names.Safe(p.Namespaces.String())
 }
 
 func nowWords(p explain.Peer, nothing string) string {
 	now := nothing
 	if len(p.Now) > 0 {
-		now = Safe(shorten(p.Now))
+		now = names.Safe(shorten(p.Now))
 	}
 	if len(p.Maybe) > 0 {
-		now += "; perhaps " + Safe(shorten(p.Maybe)) + ", whose namespaces' labels are not in the input"
+		now += "; perhaps " + names.Safe(shorten(p.Maybe)) + ", whose namespaces' labels are not in the input"
 	}
 	return now
 }
@@ -102,13 +103,13 @@ func shorten(list []string) string {
 }
 
 func effectWords(p *explain.Policy) string {
-	var names []string
+	var list []string
 	for _, d := range p.Isolates {
-		names = append(names, d.String())
+		list = append(list, d.String())
 	}
-	dirs := strings.Join(names, " and ")
+	dirs := strings.Join(list, " and ")
 	switch {
-	case len(names) == 0:
+	case len(list) == 0:
 		return "It has no effect in either direction."
 	case p.Tier != "NetworkPolicy":
 		return "It has rules for " + dirs + "; it isolates nothing: what no rule matches goes on to the next policy."
@@ -144,7 +145,7 @@ var actionVerbs = map[string][2]string{
 func (b *page) rule(indent string, r *explain.Rule, d flow.Direction, named bool) {
 	head := r.ID.Path()
 	if named {
-		head = Safe(r.ID.Policy.String()) + ", " + head
+		head = names.Safe(r.ID.Policy.String()) + ", " + head
 	}
 	if r.Name != "" {
 		head += fmt.Sprintf(" %q", r.Name) // which escapes all that Safe would
@@ -182,11 +183,11 @@ func (b *page) remarks(indent string, r *explain.Rule) {
 	case matchesNobody(r):
 		b.line("%s  makes no difference now: it matches no pod of the input", indent)
 	case len(r.Covered) > 0:
-		names := make([]string, 0, len(r.Covered))
+		list := make([]string, 0, len(r.Covered))
 		for _, id := range r.Covered {
-			names = append(names, Safe(id.Policy.String())+" "+id.Path())
+			list = append(list, names.Safe(id.Policy.String())+" "+id.Path())
 		}
-		b.line("%s  makes no difference: %s already %s all of it", indent, shorten(names), map[bool]string{true: "allows", false: "allow"}[len(names) == 1])
+		b.line("%s  makes no difference: %s already %s all of it", indent, shorten(list), map[bool]string{true: "allows", false: "allow"}[len(list) == 1])
 	}
 }
 
@@ -208,14 +209,14 @@ func peerWords(p explain.Peer) string {
 		for i := range p.Blocks {
 			blocks[i] = p.Blocks[i].String()
 		}
-		return "addresses in " + Safe(shorten(blocks))
+		return "addresses in " + names.Safe(shorten(blocks))
 	case "nodes":
 		if len(p.Nodes) == 0 {
 			return "every node"
 		}
-		return "nodes with " + Safe(p.Nodes.String())
+		return "nodes with " + names.Safe(p.Nodes.String())
 	case "names":
-		return "the names " + Safe(shorten(p.Names))
+		return "the names " + names.Safe(shorten(p.Names))
 	}
 	return "something that was not understood, which matches nothing"
 }
@@ -228,7 +229,7 @@ func portsWords(r *explain.Rule) string {
 	for i := range r.Ports {
 		ports[i] = r.Ports[i].String()
 	}
-	return Safe(shorten(ports))
+	return names.Safe(shorten(ports))
 }
 
 // untouched lists what the policy has no say about.
@@ -272,7 +273,7 @@ func (b *page) endpoint(e *explain.Endpoint, several bool) {
 		slices.Sort(pairs)
 		labels = strings.Join(pairs, ", ")
 	}
-	b.line("%s  (%s; %s)", Safe(name), plural(len(e.Pods), "endpoint", "endpoints"), Safe(labels))
+	b.line("%s  (%s; %s)", names.Safe(name), plural(len(e.Pods), "endpoint", "endpoints"), names.Safe(labels))
 	if e.HostNetwork {
 		b.line("")
 		b.line("  It uses hostNetwork: to policies it is its node, and no policy selects it.")
@@ -287,13 +288,13 @@ func (b *page) endpoint(e *explain.Endpoint, several bool) {
 	for _, x := range e.Entries {
 		hosts := ""
 		if len(x.Hosts) > 0 {
-			hosts = " for " + Safe(shorten(x.Hosts))
+			hosts = " for " + names.Safe(shorten(x.Hosts))
 		}
 		kind := x.Kind
 		if x.Type != "" {
 			kind = x.Type + " Service"
 		}
-		b.line("    %s %s/%s%s%s", kind, Safe(x.Namespace), Safe(x.Name), place(x.Origin), hosts)
+		b.line("    %s %s/%s%s%s", kind, names.Safe(x.Namespace), names.Safe(x.Name), place(x.Origin), hosts)
 	}
 }
 
@@ -306,11 +307,11 @@ func (b *page) endpointSide(s *explain.EndpointSide) {
 		}
 		b.line("  %s: no NetworkPolicy isolates it, so %s", s.Direction, after)
 	} else {
-		names := make([]string, 0, len(s.Isolating))
+		list := make([]string, 0, len(s.Isolating))
 		for _, p := range s.Isolating {
-			names = append(names, Safe(p.Ref.String())+place(p.Origin))
+			list = append(list, names.Safe(p.Ref.String())+place(p.Origin))
 		}
-		b.line("  %s: isolated by %s", s.Direction, shorten(names))
+		b.line("  %s: isolated by %s", s.Direction, shorten(list))
 		if len(s.Rules) == 0 {
 			b.line("    no rule allows anything")
 		}

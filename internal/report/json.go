@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/names"
 	"sallyport.dev/sallyport/internal/question"
 )
 
@@ -174,7 +175,7 @@ func writeJSON(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, safeJSON(b.String()))
+	_, err := io.WriteString(w, names.SafeJSON(b.String()))
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/names"
 	"sallyport.dev/sallyport/internal/question"
 )
 
@@ -30,7 +31,7 @@ func plain(obj any) any {
 func (p *checkPrinter) suggestion(s *question.Suggestion) {
 	p.line("")
 	if len(s.Objects) == 0 {
-		p.line("  no policy to suggest: %s", Safe(strings.Join(s.Why, "; ")))
+		p.line("  no policy to suggest: %s", names.Safe(strings.Join(s.Why, "; ")))
 		return
 	}
 	p.line("  with this added it would be %s:", s.Verdict)
@@ -42,12 +43,12 @@ func (p *checkPrinter) suggestion(s *question.Suggestion) {
 		p.line("")
 		p.line("---") // at the margin, to be copied as it is
 		for _, l := range strings.Split(strings.TrimRight(string(text), "\n"), "\n") {
-			p.line("%s", Safe(l))
+			p.line("%s", names.Safe(l))
 		}
 	}
 	p.line("")
 	for _, w := range s.Why {
-		p.line("  note: %s", Safe(w))
+		p.line("  note: %s", names.Safe(w))
 	}
 	switch {
 	case s.Count == 0:
@@ -56,7 +57,7 @@ func (p *checkPrinter) suggestion(s *question.Suggestion) {
 		p.line("  it would also open %s:", plural(s.Count, "other pair", "other pairs"))
 	}
 	for _, o := range s.Opens {
-		p.line("    %s → %s", Safe(o.From), Safe(o.To))
+		p.line("    %s → %s", names.Safe(o.From), names.Safe(o.To))
 	}
 	if s.Count > len(s.Opens) {
 		p.line("    and %d more", s.Count-len(s.Opens))

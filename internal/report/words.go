@@ -7,19 +7,20 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/names"
 )
 
 // place gives " (file:line)", or nothing where the place is not known.
 func place(o cluster.Origin) string {
 	if s := o.String(); s != "" {
-		return " (" + Safe(s) + ")"
+		return " (" + names.Safe(s) + ")"
 	}
 	return ""
 }
 
 // ruleWords names a rule and where it is: shop/db, spec.ingress[0].from[1] (policies.yaml:12).
 func ruleWords(id cluster.RuleID, o cluster.Origin) string {
-	return Safe(id.Policy.String()) + ", " + id.Path() + place(o)
+	return names.Safe(id.Policy.String()) + ", " + id.Path() + place(o)
 }
 
 // policiesWords names policies and where they are; after a few it only counts them.
@@ -30,7 +31,7 @@ func policiesWords(list []eval.PolicyAt) []string {
 		if i == most && len(list) > most+1 {
 			return append(parts, fmt.Sprintf("and %d more", len(list)-most))
 		}
-		parts = append(parts, Safe(p.Ref.String())+place(p.Origin))
+		parts = append(parts, names.Safe(p.Ref.String())+place(p.Origin))
 	}
 	return parts
 }
@@ -49,7 +50,7 @@ func noPolicyWords(k flow.Kind) string {
 // missWords says what a rule wants and what the flow has instead, about the other end of the
 // direction ("source" or "destination").
 func missWords(m eval.Miss, other string) string {
-	want, have := Safe(m.Want), Safe(m.Have)
+	want, have := names.Safe(m.Want), names.Safe(m.Have)
 	if m.Unknown {
 		return fmt.Sprintf("wants %s, and %s", wanted(m.Part, want), unknownWords(m.Part, have))
 	}
@@ -107,7 +108,7 @@ func missesList(misses []eval.Miss, d flow.Direction, onePort bool) []string {
 	parts := make([]string, 0, len(misses))
 	for _, m := range misses {
 		if !onePort && !m.Unknown && (m.Part == eval.PartPort || m.Part == eval.PartProtocol) {
-			parts = append(parts, "wants "+Safe(m.Want))
+			parts = append(parts, "wants "+names.Safe(m.Want))
 			continue
 		}
 		parts = append(parts, missWords(m, other))
