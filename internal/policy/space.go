@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gaissmai/bart"
+	"go4.org/netipx"
 
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
@@ -118,6 +119,20 @@ func (s *Space) Whole() [2]netip.Prefix {
 // Contains tells whether an address lies in the region.
 func (r Region) Contains(a netip.Addr) bool {
 	return r.Prefix.Contains(a) && !slices.ContainsFunc(r.Except, func(e netip.Prefix) bool { return e.Contains(a) })
+}
+
+// CIDRs gives the region as disjoint prefixes without holes.
+func (r Region) CIDRs() []netip.Prefix {
+	var b netipx.IPSetBuilder
+	b.AddPrefix(r.Prefix)
+	for _, e := range r.Except {
+		b.RemovePrefix(e)
+	}
+	set, err := b.IPSet()
+	if err != nil {
+		return nil // only an invalid prefix gives an error, and regions have none
+	}
+	return set.Prefixes()
 }
 
 // Any gives an address of the region; ok is false if the exceptions leave none.

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"go4.org/netipx"
-
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
@@ -88,17 +86,8 @@ func (a *Answer) EveryEnd(ends []string) []string {
 
 // pieces names a region of outside address space by prefixes without holes.
 func pieces(r policy.Region) []string {
-	var b netipx.IPSetBuilder
-	b.AddPrefix(r.Prefix)
-	for _, e := range r.Except {
-		b.RemovePrefix(e)
-	}
-	set, err := b.IPSet()
-	if err != nil {
-		return []string{"external/" + r.String()}
-	}
 	var out []string
-	for _, p := range set.Prefixes() {
+	for _, p := range r.CIDRs() {
 		out = append(out, externalLabel(p))
 	}
 	return out

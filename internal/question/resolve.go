@@ -116,16 +116,24 @@ func (r *Resolver) Resolve(t Term) (End, error) {
 }
 
 func (r *Resolver) external() End {
-	e := End{Label: "external", External: true}
+	return End{Label: "external", External: true, Regions: r.Outside()}
+}
+
+// Space is how policies divide the addresses, with what no host outside can have set apart.
+func (r *Resolver) Space() *policy.Space { return r.space }
+
+// Outside lists the pieces of address space outside the cluster that policies tell apart.
+func (r *Resolver) Outside() []policy.Region {
+	var out []policy.Region
 	inner := append(notExternal(), r.Model.PodRanges()...)
 	for _, whole := range r.space.Whole() {
 		for _, region := range r.space.Regions(whole) {
 			if !slices.ContainsFunc(inner, func(p netip.Prefix) bool { return p.Bits() <= region.Prefix.Bits() && p.Overlaps(region.Prefix) }) {
-				e.Regions = append(e.Regions, region)
+				out = append(out, region)
 			}
 		}
 	}
-	return e
+	return out
 }
 
 func (r *Resolver) prefix(t Term) End {

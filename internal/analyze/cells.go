@@ -1,0 +1,173 @@
+// Package analyze computes what reaches what, for whole clusters: reachability between the ends that
+// policies tell apart, with exact ports and a witness for everything it claims.
+//
+// It is pure. It must never compare pods pair by pair, and never render.
+package analyze
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// cell is a set of ends that no policy tells apart, in one family.
+type cell struct {
+	kind    flow.Kind
+	class   int // of pods; -1 for hosts and regions
+	host    bool
+	members []int // pods, or for a node's own end its index
+	region  policy.Region
+	atom    int // of the address; -1 where it is not known
+	owner   int // index of the party that it belongs to
+}
+
+// Party is what people call one end: a workload, a namespace, or a piece of the world outside.
+type Party struct {
+	Name      string // shop/deployment/web, shop, or external/CIDR with " (rest)" where pieces of it stand apart
+	Namespace string // empty for the outside
+	External  bool
+	// CIDRs are the disjoint pieces of an external party.
+	CIDRs []netip.Prefix
+
+	cells [2][]int // by family
+}
+
+// space is the cells of one family.
+type space struct {
+	family flow.Family
+	cells  []cell
+	// inSet lists, for each distinct pair of selectors, the cells that match surely or perhaps.
+	yes, maybe [][]int32
+}
+
+func (r *Reach) parties() {
+	byName := map[string]int{}
+	snap := r.m.Snapshot()
+	r.partyOf = make([]int, len(snap.Pods))
+	for i := range snap.Pods {
+		name := snap.Pods[i].Owner.String()
+		if r.byNamespace {
+			name = snap.Pods[i].Namespace
+		}
+		at, ok := byName[name]
+		if !ok {
+			at = len(r.Parties)
+			byName[name] = at
+			r.Parties = append(r.Parties, Party{Name: name, Namespace: snap.Pods[i].Namespace})
+		}
+		r.partyOf[i] = at
+	}
+}
+
+// fill makes the cells of a family.
+func (r *Reach) fill(f flow.Family) *space {
+	s := &space{family: f}
+	snap := r.m.Snapshot()
+	seen := map[string]int{}
+	for i := range snap.Pods {
+		p := &snap.Pods[i]
+		addr, ok := addrOf(snap, p, f)
+		if !ok {
+			continue
+		}
+		c := cell{kind: flow.Pod, class: r.m.ClassOf(i), host: p.HostNetwork, atom: -1, owner: r.partyOf[i]}
+		if addr.IsValid() {
+			c.atom = r.space.Atom(addr)
+		}
+		key := fmt.Sprintf("%d %d %d", c.owner, c.class, c.atom)
+		if c.host {
+			key += " " + p.NodeName
+		}
+		at, ok := seen[key]
+		if !ok {
+			at = len(s.cells)
+			seen[key] = at
+			s.add(r, c)
+		}
+		s.cells[at].members = append(s.cells[at].members, i)
+	}
+	r.addOutside(s)
+	r.fillSets(s)
+	return s
+}
+
+func (s *space) add(r *Reach, c cell) {
+	party := &r.Parties[c.owner]
+	party.cells[s.family-1] = append(party.cells[s.family-1], len(s.cells))
+	s.cells = append(s.cells, c)
+}
+
+// addrOf gives a pod's address in a family; ok is false where the pod is known not to have one.
+func addrOf(snap *cluster.Snapshot, p *cluster.Pod, f flow.Family) (netip.Addr, bool) {
+	a := p.Addr(f)
+	addrs := p.Addrs
+	if i := snap.NodeIndex(p.NodeName); p.HostNetwork && len(addrs) == 0 && i >= 0 {
+		addrs = snap.Nodes[i].Addrs
+		for _, x := range addrs {
+			if flow.FamilyOf(x) == f {
+				a = x
+				break
+			}
+		}
+	}
+	return a, a.IsValid() || len(addrs) == 0
+}
+
+// addOutside makes a party for each piece of the world outside.
+func (r *Reach) addOutside(s *space) {
+	for _, region := range r.outside {
+		if flow.FamilyOf(region.Prefix.Addr()) != s.family {
+			continue
+		}
+		a, ok := region.Any()
+		if !ok {
+			continue
+		}
+		r.Parties = append(r.Parties, Party{Name: "external/" + region.Prefix.String() + r.rest(region), External: true, CIDRs: region.CIDRs()})
+		s.add(r, cell{kind: flow.Address, class: -1, region: region, atom: r.space.Atom(a), owner: len(r.Parties) - 1})
+	}
+}
+
+// rest marks a piece from which other parties are cut out.
+func (r *Reach) rest(region policy.Region) string {
+	for _, o := range r.outside {
+		if slices.Contains(region.Except, o.Prefix) {
+			return " (rest)"
+		}
+	}
+	return ""
+}
+
+func (r *Reach) fillSets(s *space) {
+	byClass := map[int][]int32{}
+	for i := range s.cells {
+		if c := &s.cells[i]; c.class >= 0 {
+			byClass[c.class] = append(byClass[c.class], int32(i))
+		}
+	}
+	s.yes, s.maybe = make([][]int32, r.m.Sets()), make([][]int32, r.m.Sets())
+	for class := range r.m.Classes() {
+		for _, set := range r.m.SetsOf(class, policy.Yes) {
+			s.yes[set] = append(s.yes[set], byClass[class]...)
+		}
+		for _, set := range r.m.SetsOf(class, policy.Maybe) {
+			s.maybe[set] = append(s.maybe[set], byClass[class]...)
+		}
+	}
+}
+
+// end gives the flow end of a cell's member.
+func (s *space) end(r *Reach, c *cell, member int) flow.End {
+	snap := r.m.Snapshot()
+	if c.kind == flow.Address {
+		a, _ := c.region.Any()
+		return flow.End{Kind: flow.Address, Addr: a}
+	}
+	i := c.members[member]
+	a, _ := addrOf(snap, &snap.Pods[i], s.family)
+	return flow.End{Kind: flow.Pod, Index: i, Addr: a}
+}

@@ -1,0 +1,69 @@
+package analyze
+
+import (
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+)
+
+// Ports divides all protocols and ports by verdict; what is in none of the sets is denied.
+type Ports struct {
+	Allowed, Ambiguous, Unknown netset.PortSet
+}
+
+// open is everything that is not surely denied.
+func (p Ports) open() netset.PortSet { return p.Allowed.Union(p.Ambiguous).Union(p.Unknown) }
+
+func (p *Ports) add(v flow.Verdict, proto netset.Proto, r netset.PortRange) {
+	switch v {
+	case flow.Allowed:
+		p.Allowed.Add(proto, r)
+	case flow.Ambiguous:
+		p.Ambiguous.Add(proto, r)
+	case flow.Unknown:
+		p.Unknown.Add(proto, r)
+	}
+}
+
+// and joins two directions port by port (S18), the way flow.Verdict.And joins verdicts.
+func (p Ports) and(o Ports) Ports {
+	open := p.open().Intersect(o.open())
+	out := Ports{Allowed: p.Allowed.Intersect(o.Allowed)}
+	out.Unknown = p.Unknown.Union(o.Unknown).Intersect(open)
+	out.Ambiguous = open.Minus(out.Allowed).Minus(out.Unknown)
+	return out
+}
+
+func (p Ports) key() string {
+	return p.Allowed.String() + "|" + p.Ambiguous.String() + "|" + p.Unknown.String()
+}
+
+// table numbers distinct Ports, so that a matrix holds small numbers.
+type table struct {
+	list []Ports
+	ids  map[string]uint32
+	and  map[uint64]uint32
+}
+
+func newTable() *table { return &table{ids: map[string]uint32{}, and: map[uint64]uint32{}} }
+
+// id gives the number of a decision.
+func (t *table) id(p Ports) uint32 {
+	k := p.key()
+	id, ok := t.ids[k]
+	if !ok {
+		id = uint32(len(t.list))
+		t.ids[k] = id
+		t.list = append(t.list, p)
+	}
+	return id
+}
+
+func (t *table) join(a, b uint32) uint32 {
+	k := uint64(a)<<32 | uint64(b)
+	id, ok := t.and[k]
+	if !ok {
+		id = t.id(t.list[a].and(t.list[b]))
+		t.and[k] = id
+	}
+	return id
+}

@@ -1,0 +1,266 @@
+package analyze
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// Options choose what is analysed.
+type Options struct {
+	// Outside adds these pieces of the world outside as parties; they must be regions of the space
+	// given to New.
+	Outside []policy.Region
+	// ByNamespace makes namespaces the parties instead of workloads.
+	ByNamespace bool
+}
+
+// Reach is the reachability of a model, computed between cells and read by party. It is immutable.
+type Reach struct {
+	// Parties are workloads or namespaces in the Snapshot's order, then pieces of the outside.
+	Parties []Party
+
+	m           *policy.Model
+	space       *policy.Space
+	outside     []policy.Region
+	byNamespace bool
+	partyOf     []int   // by pod
+	portsID     []int32 // by class: equal for classes that declare the same named ports
+	families    []family
+	decisions   *table
+}
+
+// family is the matrix of one address family.
+type family struct {
+	*space
+	// out[i] and in[i] number, for cell i, the decision on each other cell; rows are shared by cells
+	// to which the same applies.
+	out, in [][]uint32
+}
+
+// New analyses a model. space must hold the regions of Options.Outside.
+func New(m *policy.Model, space *policy.Space, o Options) *Reach {
+	r := &Reach{m: m, space: space, outside: o.Outside, byNamespace: o.ByNamespace, decisions: newTable()}
+	r.numberPorts()
+	r.parties()
+	for _, f := range m.Families() {
+		fam := family{space: r.fill(f)}
+		fam.out = r.rows(fam.space, flow.Egress)
+		fam.in = r.rows(fam.space, flow.Ingress)
+		r.families = append(r.families, fam)
+	}
+	return r
+}
+
+func (r *Reach) numberPorts() {
+	ids := map[string]int32{}
+	r.portsID = make([]int32, len(r.m.Classes()))
+	for i := range r.m.Classes() {
+		var key []byte
+		for _, p := range r.m.Classes()[i].Ports {
+			key = append(append(key, p.Name...), 0, byte(p.Proto))
+			key = binary.BigEndian.AppendUint16(key, p.Port)
+		}
+		id, ok := ids[string(key)]
+		if !ok {
+			id = int32(len(ids))
+			ids[string(key)] = id
+		}
+		r.portsID[i] = id
+	}
+}
+
+// rows computes the decisions of each cell on each other cell for a direction.
+func (r *Reach) rows(s *space, d flow.Direction) [][]uint32 {
+	out := make([][]uint32, len(s.cells))
+	shared := map[string][]uint32{}
+	w := &rowWriter{r: r, s: s, d: d, sig: make([]int32, len(s.cells))}
+	open := w.everything()
+	for i := range s.cells {
+		c := &s.cells[i]
+		if c.class < 0 {
+			out[i] = open
+			continue
+		}
+		key := w.subjectKey(c)
+		row, ok := shared[key]
+		if !ok {
+			row = w.row(c)
+			shared[key] = row
+		}
+		out[i] = row
+	}
+	return out
+}
+
+// Row is what one party may open to another, by verdict; ports in none of the sets are denied.
+type Row struct {
+	From, To int // indices in Parties
+	Ports
+	// Partial holds the ports that are open for some pairs of their pods or in some family only.
+	Partial netset.PortSet
+}
+
+// Empty tells whether nothing is open, not even perhaps.
+func (r *Row) Empty() bool { return r.open().Empty() && r.Partial.Empty() }
+
+// Each calls f for every pair of parties, self pairs included where a party has two different pods,
+// in order. It stops when f gives false. The Row is only valid during the call.
+func (r *Reach) Each(f func(*Row) bool) {
+	for from := range r.Parties {
+		for to := range r.Parties {
+			if r.Parties[from].External && r.Parties[to].External {
+				continue
+			}
+			if row, ok := r.Between(from, to); ok && !f(&row) {
+				return
+			}
+		}
+	}
+}
+
+// Between joins all pairs of cells of two parties; ok is false where there is no pair, because the
+// families differ or the party is a single pod.
+func (r *Reach) Between(from, to int) (Row, bool) {
+	row := Row{From: from, To: to}
+	var ids []uint32
+	for i := range r.families {
+		fam := &r.families[i]
+		for _, a := range r.Parties[from].cells[fam.family-1] {
+			for _, b := range r.Parties[to].cells[fam.family-1] {
+				if a == b && len(fam.cells[a].members) < 2 {
+					continue
+				}
+				ids = r.appendPair(ids, fam, a, b)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return row, false
+	}
+	row.Ports, row.Partial = r.summary(ids)
+	return row, true
+}
+
+// summary joins the decisions on several pairs: what they agree on, and what is open for some only.
+func (r *Reach) summary(ids []uint32) (common Ports, partial netset.PortSet) {
+	common = r.decisions.list[ids[0]]
+	union := common.open()
+	for _, id := range ids[1:] {
+		p := r.decisions.list[id]
+		common = Ports{common.Allowed.Intersect(p.Allowed), common.Ambiguous.Intersect(p.Ambiguous), common.Unknown.Intersect(p.Unknown)}
+		union = union.Union(p.open())
+	}
+	if len(ids) == 1 {
+		return common, netset.PortSet{}
+	}
+	return common, union.Minus(common.open())
+}
+
+// appendPair adds the decisions on a pair of cells that are not yet in the list: one, or several where
+// a host may or may not be the other's own node.
+func (r *Reach) appendPair(ids []uint32, fam *family, a, b int) []uint32 {
+	out, in := fam.out[a][b], fam.in[b][a]
+	if out != perPair && in != perPair {
+		return appendNew(ids, r.decisions.join(out, in))
+	}
+	ca, cb := &fam.cells[a], &fam.cells[b]
+	for _, ma := range r.flavours(ca, cb) {
+		for _, mb := range r.flavours(cb, ca) {
+			if a != b || ma != mb {
+				ids = appendNew(ids, r.decisions.id(r.ask(fam, ca, ma, cb, mb)))
+			}
+		}
+	}
+	return ids
+}
+
+func appendNew(ids []uint32, id uint32) []uint32 {
+	if slices.Contains(ids, id) {
+		return ids
+	}
+	return append(ids, id)
+}
+
+// ask decides both directions for the very members.
+func (r *Reach) ask(fam *family, ca *cell, ma int, cb *cell, mb int) Ports {
+	out, in := Ports{Allowed: netset.EveryPort()}, Ports{Allowed: netset.EveryPort()}
+	if ca.class >= 0 {
+		out = (&rowWriter{r: r, s: fam.space, d: flow.Egress}).decide(ca, ma, cb, mb)
+	}
+	if cb.class >= 0 {
+		in = (&rowWriter{r: r, s: fam.space, d: flow.Ingress}).decide(cb, mb, ca, ma)
+	}
+	return out.and(in)
+}
+
+// flavours gives a member of c on the node of the host other, and one elsewhere, where there are such.
+func (r *Reach) flavours(c, other *cell) []int {
+	if c.kind != flow.Pod || !other.host {
+		return []int{0}
+	}
+	pods := r.m.Snapshot().Pods
+	node := pods[other.members[0]].NodeName
+	on, off := -1, -1
+	for i, p := range c.members {
+		if same := pods[p].NodeName == node; same && on < 0 {
+			on = i
+		} else if !same && off < 0 {
+			off = i
+		}
+	}
+	var out []int
+	for _, m := range []int{on, off} {
+		if m >= 0 {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// Witness gives a flow that shows a row's verdict for a protocol and port; ok is false where no pair of
+// the row has it.
+func (r *Reach) Witness(row *Row, v flow.Verdict, proto netset.Proto, port uint16) (f flow.Flow, ok bool) {
+	for _, f := range r.Flows(row.From, row.To) {
+		f.Proto, f.Port = proto, port
+		if proto == netset.Other {
+			f.Port = 0
+		}
+		if eval.Verdict(r.m, &f) == v {
+			return f, true
+		}
+	}
+	return flow.Flow{}, false
+}
+
+// Flows lists one flow for each pair of pods, nodes and regions of two parties in each family, without
+// protocol and port. It is what Between summarises, pair by pair; for tests and witnesses.
+func (r *Reach) Flows(from, to int) []flow.Flow {
+	var out []flow.Flow
+	for i := range r.families {
+		fam := &r.families[i]
+		for _, a := range r.Parties[from].cells[fam.family-1] {
+			for _, b := range r.Parties[to].cells[fam.family-1] {
+				out = append(out, r.flows(fam, &fam.cells[a], &fam.cells[b])...)
+			}
+		}
+	}
+	return out
+}
+
+func (r *Reach) flows(fam *family, a, b *cell) []flow.Flow {
+	var out []flow.Flow
+	for i := range max(len(a.members), 1) {
+		for j := range max(len(b.members), 1) {
+			if a == b && i == j {
+				continue
+			}
+			out = append(out, flow.Flow{From: fam.end(r, a, i), To: fam.end(r, b, j), Family: fam.family})
+		}
+	}
+	return out
+}

@@ -1,0 +1,255 @@
+package report
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/analyze"
+	"sallyport.dev/sallyport/internal/names"
+	"sallyport.dev/sallyport/internal/netset"
+)
+
+// ReachOptions choose which connections are printed and how.
+type ReachOptions struct {
+	Format string // one of ReachFormats
+	All    bool   // pairs without any open port, and self pairs, too
+	// Port, where set, keeps only connections to it.
+	Proto netset.Proto
+	Port  netset.PortRange
+	// Focus, where not negative, keeps only connections from (Out) or to (In) this party.
+	Focus   int
+	Out, In bool
+	Notes   []string
+}
+
+// ReachFormats are the formats of reach.
+var ReachFormats = []string{"text", "matrix", "json", "csv", "md", "dot", "mermaid", "svg"}
+
+// keep tells whether a row is asked for.
+func (o *ReachOptions) keep(r *analyze.Row) bool {
+	if r.From == r.To && !o.All {
+		return false
+	}
+	if o.Focus >= 0 && !(o.Out && r.From == o.Focus) && !(o.In && r.To == o.Focus) {
+		return false
+	}
+	if o.Proto == 0 {
+		return true
+	}
+	var asked netset.PortSet
+	asked.Add(o.Proto, o.Port)
+	open := r.Allowed.Union(r.Ambiguous).Union(r.Unknown).Union(r.Partial)
+	return o.All || !open.Intersect(asked).Empty()
+}
+
+// verdictPorts is one verdict of a row and its ports.
+type verdictPorts struct {
+	verdict string
+	ports   netset.PortSet
+}
+
+// verdicts lists the parts of a row, in the order in which output shows them; what is left is denied.
+func verdicts(r *analyze.Row, all bool) []verdictPorts {
+	out := []verdictPorts{}
+	rest := netset.EveryPort()
+	for _, p := range []verdictPorts{{"allowed", r.Allowed}, {"partial", r.Partial}, {"ambiguous", r.Ambiguous}, {"unknown", r.Unknown}} {
+		if !p.ports.Empty() {
+			out = append(out, p)
+			rest = rest.Minus(p.ports)
+		}
+	}
+	if all && !rest.Empty() {
+		out = append(out, verdictPorts{"denied", rest})
+	}
+	return out
+}
+
+// Reach prints the connections of an analysis.
+func Reach(w io.Writer, r *analyze.Reach, o ReachOptions) error {
+	buffered := bufio.NewWriter(w)
+	var err error
+	switch o.Format {
+	case "json":
+		err = reachJSON(buffered, r, &o)
+	case "csv":
+		err = reachCSV(buffered, r, &o)
+	case "md":
+		err = reachMarkdown(buffered, r, &o)
+	default:
+		err = reachText(buffered, r, &o)
+	}
+	if err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
+type connectionJSON struct {
+	From    string   `json:"from"`
+	To      string   `json:"to"`
+	Ports   []string `json:"ports"`
+	Verdict string   `json:"verdict"`
+}
+
+// reachJSON streams: memory does not grow with the rows.
+func reachJSON(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
+	if _, err := io.WriteString(w, "{\"schema\":\"sallyport.dev/reach/v1\",\"connections\":["); err != nil {
+		return err
+	}
+	separator := "\n"
+	var failed error
+	r.Each(func(row *analyze.Row) bool {
+		if !o.keep(row) {
+			return true
+		}
+		for _, v := range verdicts(row, o.All) {
+			line, err := json.Marshal(connectionJSON{r.Parties[row.From].Name, r.Parties[row.To].Name, v.ports.Strings(), v.verdict})
+			if err == nil {
+				_, err = fmt.Fprintf(w, "%s%s", separator, line)
+			}
+			if err != nil {
+				failed = err
+				return false
+			}
+			separator = ",\n"
+		}
+		return true
+	})
+	if failed != nil {
+		return failed
+	}
+	notes, err := json.Marshal(append([]string{}, o.Notes...))
+	if err == nil {
+		_, err = fmt.Fprintf(w, "\n],\"notes\":%s}\n", notes)
+	}
+	return err
+}
+
+func reachCSV(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
+	c := csv.NewWriter(w)
+	if err := c.Write([]string{"from", "to", "verdict", "ports"}); err != nil {
+		return err
+	}
+	var failed error
+	r.Each(func(row *analyze.Row) bool {
+		if !o.keep(row) {
+			return true
+		}
+		for _, v := range verdicts(row, o.All) {
+			if failed = c.Write([]string{cellText(r.Parties[row.From].Name), cellText(r.Parties[row.To].Name), v.verdict, strings.Join(v.ports.Strings(), " ")}); failed != nil {
+				return false
+			}
+		}
+		return true
+	})
+	c.Flush()
+	if failed != nil {
+		return failed
+	}
+	return c.Error()
+}
+
+// cellText keeps a spreadsheet from taking a name for a formula.
+func cellText(s string) string {
+	s = names.Safe(s)
+	if s != "" && strings.ContainsRune("=+-@\t", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}
+
+func reachMarkdown(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
+	if _, err := fmt.Fprint(w, "| from | to | ports |\n|---|---|---|\n"); err != nil {
+		return err
+	}
+	for _, g := range r.Groups(o.keep) {
+		for _, l := range g.Links {
+			for _, v := range verdicts(&l.Row, o.All) {
+				if _, err := fmt.Fprintf(w, "| %s | %s | %s |\n", markdown(partiesWords(r, g.From, "<br>")), markdown(partiesWords(r, l.To, "<br>")), portsCell(v)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func markdown(s string) string { return strings.NewReplacer("|", "\\|", "`", "\\`").Replace(s) }
+
+func portsCell(v verdictPorts) string {
+	text := v.ports.String()
+	if v.verdict != "allowed" {
+		text += " (" + v.verdict + ")"
+	}
+	return text
+}
+
+// reachText groups parties that may open the same, so that 500 workloads are pages and not a wall.
+func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
+	var b page
+	groups := r.Groups(o.keep)
+	for _, g := range groups {
+		b.line("%s", partiesWords(r, g.From, "\n"))
+		for _, l := range g.Links {
+			lines := strings.Split(partiesWords(r, l.To, "\n"), "\n")
+			for i, v := range verdicts(&l.Row, o.All) {
+				if i == 0 {
+					b.line("  → %-44s  %s", lines[0], portsCell(v))
+				} else {
+					b.line("    %-44s  %s", "", portsCell(v))
+				}
+			}
+			for _, more := range lines[1:] {
+				b.line("    %s", more)
+			}
+		}
+		b.line("")
+	}
+	if len(groups) == 0 {
+		b.line("nothing reaches anything that was asked for")
+	}
+	return b.flush(w, o.Notes)
+}
+
+// partiesWords lists parties; all workloads of a namespace are said as one.
+func partiesWords(r *analyze.Reach, list []int, separator string) string {
+	total, of := map[string]int{}, map[string][]string{}
+	for i := range r.Parties {
+		total[groupOf(&r.Parties[i])]++
+	}
+	var order []string
+	for _, i := range list {
+		g := groupOf(&r.Parties[i])
+		if of[g] == nil {
+			order = append(order, g)
+		}
+		of[g] = append(of[g], r.Parties[i].Name)
+	}
+	if len(list) == len(r.Parties) && len(list) > 2 {
+		return "everything"
+	}
+	var out []string
+	for _, g := range order {
+		if len(of[g]) == total[g] && total[g] > 2 {
+			out = append(out, fmt.Sprintf("every %s (%d)", g, total[g]))
+			continue
+		}
+		slices.Sort(of[g])
+		for _, n := range of[g] {
+			out = append(out, names.Safe(n))
+		}
+	}
+	return strings.Join(out, separator)
+}
+
+func groupOf(p *analyze.Party) string {
+	if p.External {
+		return "address outside"
+	}
+	return "workload in " + names.Safe(p.Namespace)
+}
