@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,13 +83,14 @@ func twoEnds(c *cobra.Command, args []string) error {
 	return nil
 }
 
-func validOutput(got string, known ...string) error {
-	for _, k := range known {
-		if got == k {
-			return nil
-		}
+func validOutput(got string, known ...string) error { return oneOf("--output", got, known...) }
+
+// oneOf refuses a flag's value that is none of those it may have.
+func oneOf(flag, got string, known ...string) error {
+	if slices.Contains(known, got) {
+		return nil
 	}
-	return fmt.Errorf("--output: %q is not %s", got, strings.Join(known, " or "))
+	return fmt.Errorf("%s: %q is not %s", flag, got, strings.Join(known, " or "))
 }
 
 // ask parses both ends and answers.

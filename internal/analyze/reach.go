@@ -123,6 +123,9 @@ func (r *Reach) Each(f func(*Row) bool) {
 	}
 }
 
+// PartyOf gives the party that a pod belongs to.
+func (r *Reach) PartyOf(pod int) int { return r.partyOf[pod] }
+
 // Between joins all pairs of cells of two parties; ok is false where there is no pair, because the
 // families differ or the party is a single pod.
 func (r *Reach) Between(from, to int) (Row, bool) {

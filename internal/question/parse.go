@@ -157,7 +157,7 @@ func ParseTerm(text string, withPort bool) (Term, error) {
 	if !withPort {
 		return Term{}, errorf("the port belongs to the second end, where the connection goes", "%q: the first end has a port", text)
 	}
-	t.Port, err = parsePort(port)
+	t.Port, err = ParsePort(port)
 	return t, err
 }
 
@@ -297,7 +297,9 @@ const (
 	maxTerm = 1000
 )
 
-func parsePort(text string) (PortTerm, error) {
+// ParsePort reads the port part of an end: a number, a range a-b, a name or *, with the protocol
+// after a slash.
+func ParsePort(text string) (PortTerm, error) {
 	p := PortTerm{Given: true}
 	body, proto, has := strings.Cut(text, "/")
 	if has {

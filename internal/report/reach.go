@@ -18,6 +18,7 @@ import (
 type ReachOptions struct {
 	Format string // one of ReachFormats
 	All    bool   // pairs without any open port, and self pairs, too
+	Self   bool   // self pairs: what happens inside a namespace
 	// Port, where set, keeps only connections to it.
 	Proto netset.Proto
 	Port  netset.PortRange
@@ -32,19 +33,23 @@ var ReachFormats = []string{"text", "matrix", "json", "csv", "md", "dot", "merma
 
 // keep tells whether a row is asked for.
 func (o *ReachOptions) keep(r *analyze.Row) bool {
-	if r.From == r.To && !o.All {
+	if r.From == r.To && !o.All && !o.Self {
 		return false
 	}
 	if o.Focus >= 0 && !(o.Out && r.From == o.Focus) && !(o.In && r.To == o.Focus) {
 		return false
 	}
+	return o.All || len(o.verdicts(r)) > 0
+}
+
+// asked is what the port of the question leaves of a set.
+func (o *ReachOptions) asked(s netset.PortSet) netset.PortSet {
 	if o.Proto == 0 {
-		return true
+		return s
 	}
-	var asked netset.PortSet
-	asked.Add(o.Proto, o.Port)
-	open := r.Allowed.Union(r.Ambiguous).Union(r.Unknown).Union(r.Partial)
-	return o.All || !open.Intersect(asked).Empty()
+	var only netset.PortSet
+	only.Add(o.Proto, o.Port)
+	return s.Intersect(only)
 }
 
 // verdictPorts is one verdict of a row and its ports.
@@ -54,16 +59,16 @@ type verdictPorts struct {
 }
 
 // verdicts lists the parts of a row, in the order in which output shows them; what is left is denied.
-func verdicts(r *analyze.Row, all bool) []verdictPorts {
+func (o *ReachOptions) verdicts(r *analyze.Row) []verdictPorts {
 	out := []verdictPorts{}
-	rest := netset.EveryPort()
+	rest := o.asked(netset.EveryPort())
 	for _, p := range []verdictPorts{{"allowed", r.Allowed}, {"partial", r.Partial}, {"ambiguous", r.Ambiguous}, {"unknown", r.Unknown}} {
-		if !p.ports.Empty() {
+		if p.ports = o.asked(p.ports); !p.ports.Empty() {
 			out = append(out, p)
 			rest = rest.Minus(p.ports)
 		}
 	}
-	if all && !rest.Empty() {
+	if o.All && !rest.Empty() {
 		out = append(out, verdictPorts{"denied", rest})
 	}
 	return out
@@ -78,6 +83,8 @@ func Reach(w io.Writer, r *analyze.Reach, o ReachOptions) error {
 		err = reachJSON(buffered, r, &o)
 	case "csv":
 		err = reachCSV(buffered, r, &o)
+	case "matrix":
+		err = reachMatrix(buffered, r, &o)
 	case "md":
 		err = reachMarkdown(buffered, r, &o)
 	default:
@@ -96,6 +103,29 @@ type connectionJSON struct {
 	Verdict string   `json:"verdict"`
 }
 
+// eachEnd calls f for the pair of a row, or for each disjoint piece where an end is outside.
+func eachEnd(r *analyze.Reach, row *analyze.Row, f func(from, to string) error) error {
+	for _, from := range endNames(&r.Parties[row.From]) {
+		for _, to := range endNames(&r.Parties[row.To]) {
+			if err := f(from, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func endNames(p *analyze.Party) []string {
+	if !p.External {
+		return []string{p.Name}
+	}
+	out := make([]string, len(p.CIDRs))
+	for i, c := range p.CIDRs {
+		out[i] = "external/" + c.String()
+	}
+	return out
+}
+
 // reachJSON streams: memory does not grow with the rows.
 func reachJSON(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	if _, err := io.WriteString(w, "{\"schema\":\"sallyport.dev/reach/v1\",\"connections\":["); err != nil {
@@ -107,25 +137,27 @@ func reachJSON(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 		if !o.keep(row) {
 			return true
 		}
-		for _, v := range verdicts(row, o.All) {
-			line, err := json.Marshal(connectionJSON{r.Parties[row.From].Name, r.Parties[row.To].Name, v.ports.Strings(), v.verdict})
-			if err == nil {
-				_, err = fmt.Fprintf(w, "%s%s", separator, line)
+		failed = eachEnd(r, row, func(from, to string) error {
+			for _, v := range o.verdicts(row) {
+				line, err := json.Marshal(connectionJSON{from, to, v.ports.Strings(), v.verdict})
+				if err != nil {
+					return err
+				}
+				if _, err := io.WriteString(w, separator+names.SafeJSON(string(line))); err != nil {
+					return err
+				}
+				separator = ",\n"
 			}
-			if err != nil {
-				failed = err
-				return false
-			}
-			separator = ",\n"
-		}
-		return true
+			return nil
+		})
+		return failed == nil
 	})
 	if failed != nil {
 		return failed
 	}
 	notes, err := json.Marshal(append([]string{}, o.Notes...))
 	if err == nil {
-		_, err = fmt.Fprintf(w, "\n],\"notes\":%s}\n", notes)
+		_, err = fmt.Fprintf(w, "\n],\"notes\":%s}\n", names.SafeJSON(string(notes)))
 	}
 	return err
 }
@@ -140,12 +172,15 @@ func reachCSV(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 		if !o.keep(row) {
 			return true
 		}
-		for _, v := range verdicts(row, o.All) {
-			if failed = c.Write([]string{cellText(r.Parties[row.From].Name), cellText(r.Parties[row.To].Name), v.verdict, strings.Join(v.ports.Strings(), " ")}); failed != nil {
-				return false
+		failed = eachEnd(r, row, func(from, to string) error {
+			for _, v := range o.verdicts(row) {
+				if err := c.Write([]string{cellText(from), cellText(to), v.verdict, strings.Join(v.ports.Strings(), " ")}); err != nil {
+					return err
+				}
 			}
-		}
-		return true
+			return nil
+		})
+		return failed == nil
 	})
 	c.Flush()
 	if failed != nil {
@@ -169,7 +204,7 @@ func reachMarkdown(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	}
 	for _, g := range r.Groups(o.keep) {
 		for _, l := range g.Links {
-			for _, v := range verdicts(&l.Row, o.All) {
+			for _, v := range o.verdicts(&l.Row) {
 				if _, err := fmt.Fprintf(w, "| %s | %s | %s |\n", markdown(partiesWords(r, g.From, "<br>")), markdown(partiesWords(r, l.To, "<br>")), portsCell(v)); err != nil {
 					return err
 				}
@@ -197,7 +232,7 @@ func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 		b.line("%s", partiesWords(r, g.From, "\n"))
 		for _, l := range g.Links {
 			lines := strings.Split(partiesWords(r, l.To, "\n"), "\n")
-			for i, v := range verdicts(&l.Row, o.All) {
+			for i, v := range o.verdicts(&l.Row) {
 				if i == 0 {
 					b.line("  → %-44s  %s", lines[0], portsCell(v))
 				} else {
@@ -235,6 +270,10 @@ func partiesWords(r *analyze.Reach, list []int, separator string) string {
 	}
 	var out []string
 	for _, g := range order {
+		if g == outside && len(of[g]) == total[g] {
+			out = append(out, "external")
+			continue
+		}
 		if len(of[g]) == total[g] && total[g] > 2 {
 			out = append(out, fmt.Sprintf("every %s (%d)", g, total[g]))
 			continue
@@ -247,9 +286,11 @@ func partiesWords(r *analyze.Reach, list []int, separator string) string {
 	return strings.Join(out, separator)
 }
 
+const outside = "address outside"
+
 func groupOf(p *analyze.Party) string {
 	if p.External {
-		return "address outside"
+		return outside
 	}
 	return "workload in " + names.Safe(p.Namespace)
 }
