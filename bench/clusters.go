@@ -62,7 +62,8 @@ func generate(workloads, pods, policies int, app func(int) string) *cluster.Snap
 
 func namespace(i int) string { return fmt.Sprintf("ns-%d", i%namespaces) }
 
-func tier(i int) string { return tiers[i%len(tiers)] }
+// tier changes from one workload of a namespace to the next, so that each namespace has all of them.
+func tier(i int) string { return tiers[i/namespaces%len(tiers)] }
 
 func workloadPod(i, replica int, app string, addr netip.Addr) cluster.Pod {
 	name := fmt.Sprintf("w-%d", i)
@@ -85,13 +86,13 @@ func workloadPolicy(workload, i int, app string) *networkingv1.NetworkPolicy {
 			Ingress: []networkingv1.NetworkPolicyIngressRule{
 				{From: []networkingv1.NetworkPolicyPeer{{
 					NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": fmt.Sprintf("team-%d", i%10)}},
-					PodSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"tier": tier(i + 1)}},
+					PodSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{"tier": tier(i + namespaces)}},
 				}}, Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: &name}}},
 				{From: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: fmt.Sprintf("172.16.%d.0/24", i%blocks)}}},
 					Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: &number}}},
 			},
 			Egress: []networkingv1.NetworkPolicyEgressRule{
-				{To: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": tier(i + 2)}}}}},
+				{To: []networkingv1.NetworkPolicyPeer{{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"tier": tier(i + 2*namespaces)}}}}},
 				{To: []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &metav1.LabelSelector{}}}, Ports: []networkingv1.NetworkPolicyPort{{Protocol: &tcp, Port: &name}}},
 			},
 		},

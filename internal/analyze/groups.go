@@ -18,12 +18,12 @@ type Link struct {
 }
 
 // Groups gathers parties for people: those with the same links are one group. keep chooses the
-// pairs that count; the outside is a party like others. The order follows Parties.
-func (r *Reach) Groups(keep func(*Row) bool) []Group {
+// pairs that count, among closed ones too if closed is set; the outside is a party like others. The order follows Parties.
+func (r *Reach) Groups(closed bool, keep func(*Row) bool) []Group {
 	at := map[string]int{}
 	var out []Group
 	for from := range r.Parties {
-		links, key := r.links(from, keep)
+		links, key := r.links(from, closed, keep)
 		if len(links) == 0 {
 			continue
 		}
@@ -39,26 +39,23 @@ func (r *Reach) Groups(keep func(*Row) bool) []Group {
 }
 
 // links gathers what one party may open; the key is equal for parties with equal links.
-func (r *Reach) links(from int, keep func(*Row) bool) ([]Link, string) {
+func (r *Reach) links(from int, closed bool, keep func(*Row) bool) ([]Link, string) {
 	at := map[string]int{}
 	var links []Link
-	for to := range r.Parties {
-		if r.Parties[from].External && r.Parties[to].External {
-			continue
-		}
-		row, ok := r.Between(from, to)
-		if !ok || row.Empty() || !keep(&row) {
-			continue
+	r.EachFrom(from, closed, func(row *Row) bool {
+		if !keep(row) {
+			return true
 		}
 		k := row.key() + "|" + row.Partial.String()
 		i, ok := at[k]
 		if !ok {
 			i = len(links)
 			at[k] = i
-			links = append(links, Link{Row: row})
+			links = append(links, Link{Row: *row})
 		}
-		links[i].To = append(links[i].To, to)
-	}
+		links[i].To = append(links[i].To, row.To)
+		return true
+	})
 	var key strings.Builder
 	for _, l := range links {
 		key.WriteString(l.Row.key() + "|" + l.Row.Partial.String() + ">")

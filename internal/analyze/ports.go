@@ -41,10 +41,16 @@ func (p Ports) key() string {
 type table struct {
 	list []Ports
 	ids  map[string]uint32
-	and  map[uint64]uint32
+	// and holds the joins already made, plus one: rows by the first number, for the small numbers
+	// that nearly all pairs have; many holds the rest.
+	and  [][]uint32
+	many map[uint64]uint32
 }
 
-func newTable() *table { return &table{ids: map[string]uint32{}, and: map[uint64]uint32{}} }
+// small bounds the numbers whose joins are kept in a table.
+const small = 2048
+
+func newTable() *table { return &table{ids: map[string]uint32{}, many: map[uint64]uint32{}} }
 
 // id gives the number of a decision.
 func (t *table) id(p Ports) uint32 {
@@ -59,11 +65,29 @@ func (t *table) id(p Ports) uint32 {
 }
 
 func (t *table) join(a, b uint32) uint32 {
+	if a < small && b < small {
+		for int(a) >= len(t.and) {
+			t.and = append(t.and, nil)
+		}
+		if t.and[a] == nil {
+			t.and[a] = make([]uint32, small)
+		}
+		if t.and[a][b] == 0 {
+			t.and[a][b] = t.id(t.list[a].and(t.list[b])) + 1
+		}
+		return t.and[a][b] - 1
+	}
 	k := uint64(a)<<32 | uint64(b)
-	id, ok := t.and[k]
+	id, ok := t.many[k]
 	if !ok {
 		id = t.id(t.list[a].and(t.list[b]))
-		t.and[k] = id
+		t.many[k] = id
 	}
 	return id
+}
+
+// closed tells whether nothing is open under a decision, not even perhaps.
+func (t *table) closed(id uint32) bool {
+	p := &t.list[id]
+	return p.Allowed.Empty() && p.Ambiguous.Empty() && p.Unknown.Empty()
 }

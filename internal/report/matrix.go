@@ -50,7 +50,7 @@ func matrixCells(r *analyze.Reach, o *ReachOptions) ([][]string, int) {
 	for i := range cells {
 		cells[i] = make([]string, len(r.Parties))
 	}
-	r.Each(func(row *analyze.Row) bool {
+	r.Each(true, func(row *analyze.Row) bool {
 		text := "·"
 		if o.keep(row) {
 			text = matrixCell(o.verdicts(row))

@@ -133,7 +133,7 @@ func reachJSON(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	}
 	separator := "\n"
 	var failed error
-	r.Each(func(row *analyze.Row) bool {
+	r.Each(o.All, func(row *analyze.Row) bool {
 		if !o.keep(row) {
 			return true
 		}
@@ -168,7 +168,7 @@ func reachCSV(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 		return err
 	}
 	var failed error
-	r.Each(func(row *analyze.Row) bool {
+	r.Each(o.All, func(row *analyze.Row) bool {
 		if !o.keep(row) {
 			return true
 		}
@@ -202,7 +202,7 @@ func reachMarkdown(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	if _, err := fmt.Fprint(w, "| from | to | ports |\n|---|---|---|\n"); err != nil {
 		return err
 	}
-	for _, g := range r.Groups(o.keep) {
+	for _, g := range r.Groups(o.All, o.keep) {
 		for _, l := range g.Links {
 			for _, v := range o.verdicts(&l.Row) {
 				if _, err := fmt.Fprintf(w, "| %s | %s | %s |\n", markdown(partiesWords(r, g.From, "<br>")), markdown(partiesWords(r, l.To, "<br>")), portsCell(v)); err != nil {
@@ -227,7 +227,7 @@ func portsCell(v verdictPorts) string {
 // reachText groups parties that may open the same, so that 500 workloads are pages and not a wall.
 func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	var b page
-	groups := r.Groups(o.keep)
+	groups := r.Groups(o.All, o.keep)
 	for _, g := range groups {
 		b.line("%s", partiesWords(r, g.From, "\n"))
 		for _, l := range g.Links {
@@ -251,7 +251,7 @@ func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	return b.flush(w, o.Notes)
 }
 
-// partiesWords lists parties; all workloads of a namespace are said as one.
+// partiesWords lists parties: all workloads of a namespace are said as one, and a long list is cut.
 func partiesWords(r *analyze.Reach, list []int, separator string) string {
 	total, of := map[string]int{}, map[string][]string{}
 	for i := range r.Parties {
@@ -282,6 +282,10 @@ func partiesWords(r *analyze.Reach, list []int, separator string) string {
 		for _, n := range of[g] {
 			out = append(out, names.Safe(n))
 		}
+	}
+	const most = 8 // longer lists are for programs; -o json and csv have every name
+	if len(out) > most {
+		out = append(out[:most-2:most-2], fmt.Sprintf("and %d more", len(out)-most+2))
 	}
 	return strings.Join(out, separator)
 }
