@@ -2,7 +2,6 @@ package analyze_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -14,34 +13,22 @@ import (
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/oracle"
 	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
 )
 
-// budget is how long random comparison goes on; SALLYPORT_SOAK overrides it.
-func budget(t *testing.T) time.Duration {
-	if text := os.Getenv("SALLYPORT_SOAK"); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return d / 6
-	}
-	if testing.Short() {
-		return time.Second
-	}
-	return 5 * time.Second
-}
-
 // somePorts are the numbers that random worlds use, and some beside them.
 var somePorts = []uint16{1, 53, 79, 80, 81, 443, 1000, 8079, 8080, 8081, 9000, 32526, 65535}
 
-// TestReachIsPairByPair compares what the classes give with every pair of pods, one flow at a time.
+// TestReachIsPairByPair compares what the classes give with every pair of pods, one flow at a time, by
+// the evaluator and by the oracle; by workload and by namespace.
 func TestReachIsPairByPair(t *testing.T) {
-	compared := 0
-	for end := time.Now().Add(budget(t)); time.Now().Before(end) && !t.Failed(); {
+	compared, byOracle := 0, 0
+	for end := time.Now().Add(world.Soak(t, 5*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.Cases(0).Draw(rt, "case")
+			c.Options.NotEnforced = false
 			s := c.World.Snapshot()
 			m := policy.Compile(s, policy.Options{Strict: c.Options.Strict, PodCIDRs: c.Options.PodCIDRs, BlockMetadata: c.Options.BlockMetadata, Azure: c.Options.Azure})
 			space := m.Space()
@@ -49,48 +36,96 @@ func TestReachIsPairByPair(t *testing.T) {
 			for _, w := range space.Whole() {
 				outside = append(outside, space.Regions(w)...)
 			}
-			r := analyze.New(m, space, analyze.Options{Outside: outside})
-			for from := range r.Parties {
-				for to := range r.Parties {
-					compared += comparePair(rt, s, m, r, from, to)
-				}
+			p := pairs{t: rt, s: s, m: m, r: analyze.New(m, space, analyze.Options{Outside: outside, ByNamespace: rapid.Bool().Draw(rt, "by namespace")})}
+			if rapid.IntRange(0, 9).Draw(rt, "oracle") == 0 {
+				p.oracle = &c.Options
+				byOracle++
 			}
+			compared += p.compareAll()
 		})
 	}
-	t.Logf("%d pairs of parties compared", compared)
-	if compared == 0 {
+	t.Logf("%d pairs of parties compared; %d worlds with the oracle", compared, byOracle)
+	if compared == 0 || byOracle == 0 {
 		t.Error("nothing was compared")
 	}
 }
 
-func comparePair(t *rapid.T, s *cluster.Snapshot, m *policy.Model, r *analyze.Reach, from, to int) int {
-	row, ok := r.Between(from, to)
-	if r.Parties[from].External && r.Parties[to].External {
-		return 0
-	}
-	flows := r.Flows(from, to)
-	if !ok {
-		if len(flows) > 0 {
-			t.Fatalf("%s → %s has flows and no row", r.Parties[from].Name, r.Parties[to].Name)
+// pairs compares the rows of one world.
+type pairs struct {
+	t      *rapid.T
+	s      *cluster.Snapshot
+	m      *policy.Model
+	r      *analyze.Reach
+	oracle *oracle.Options // asked instead of the evaluator where set
+}
+
+func (p *pairs) compareAll() int {
+	listed := map[[2]int]bool{}
+	p.r.Each(false, func(row *analyze.Row) bool {
+		listed[[2]int{row.From, row.To}] = true
+		return true
+	})
+	compared := 0
+	for from := range p.r.Parties {
+		for to := range p.r.Parties {
+			if p.r.Parties[from].External && p.r.Parties[to].External {
+				continue
+			}
+			compared++
+			if open := p.compare(from, to); open != listed[[2]int{from, to}] {
+				p.t.Fatalf("%s → %s: open is %v, and Each does not say so", p.name(from), p.name(to), open)
+			}
 		}
-		return 0
+	}
+	return compared
+}
+
+func (p *pairs) name(i int) string { return p.r.Parties[i].Name }
+
+// compare tells whether anything is open, after comparing every port.
+func (p *pairs) compare(from, to int) bool {
+	row, ok := p.r.Between(from, to)
+	flows := p.r.Flows(from, to)
+	if ok != (len(flows) > 0) {
+		p.t.Fatalf("%s → %s has %d flows; a row is %v", p.name(from), p.name(to), len(flows), ok)
+	}
+	if !ok {
+		return false
 	}
 	for _, proto := range netset.Protos {
 		for _, port := range somePorts {
-			seen := map[flow.Verdict]bool{}
-			for _, f := range flows {
-				f.Proto, f.Port = proto, port
-				if proto == netset.Other {
-					f.Port = 0
-				}
-				seen[eval.Verdict(m, &f)] = true
-			}
+			seen := p.seen(flows, proto, port)
 			if want, got := expected(seen), claimed(&row, proto, port); want != got {
-				t.Fatalf("%s → %s %v/%d: pair by pair %v (%s), classes %s", r.Parties[from].Name, r.Parties[to].Name, proto, port, seen, want, got)
+				p.t.Fatalf("%s → %s %v/%d: pair by pair %v (%s), classes %s", p.name(from), p.name(to), proto, port, seen, want, got)
 			}
+			p.witness(&row, seen, proto, port)
 		}
 	}
-	return 1
+	return !row.Empty()
+}
+
+func (p *pairs) seen(flows []flow.Flow, proto netset.Proto, port uint16) map[flow.Verdict]bool {
+	out := map[flow.Verdict]bool{}
+	for _, f := range flows {
+		if f.Proto = proto; proto != netset.Other {
+			f.Port = port
+		}
+		if p.oracle == nil {
+			out[eval.Verdict(p.m, &f)] = true
+		} else if a := oracle.Ask(p.s, *p.oracle, f); !a.Skipped {
+			out[a.Verdict] = true
+		}
+	}
+	return out
+}
+
+// witness checks that each verdict that was seen has a flow that shows it, and no other has.
+func (p *pairs) witness(row *analyze.Row, seen map[flow.Verdict]bool, proto netset.Proto, port uint16) {
+	for _, v := range []flow.Verdict{flow.Allowed, flow.Denied, flow.Unknown, flow.Ambiguous} {
+		if _, ok := p.r.Witness(row, v, proto, port); ok != seen[v] {
+			p.t.Fatalf("%s → %s %v/%d: a witness for %v is %v, and seen was %v", p.name(row.From), p.name(row.To), proto, port, v, ok, seen)
+		}
+	}
 }
 
 func expected(seen map[flow.Verdict]bool) string {

@@ -20,28 +20,12 @@ import (
 	"sallyport.dev/sallyport/internal/policy"
 )
 
-// soak is how long random comparison goes on; SALLYPORT_SOAK overrides it (make soak: 1h).
-func soak(t *testing.T) time.Duration {
-	text := os.Getenv("SALLYPORT_SOAK")
-	if text == "" {
-		if testing.Short() {
-			return time.Second
-		}
-		return 30 * time.Second
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil {
-		t.Fatalf("SALLYPORT_SOAK: %v", err)
-	}
-	return d
-}
-
 // TestOracle compares verdict and deciding rule with the oracle's on random worlds (S62). A
 // disagreement is shrunk and written to testdata/disagreement.txtar, ready to become a scenario.
 func TestOracle(t *testing.T) {
 	flows, skipped := 0, 0
 	verdicts := map[flow.Verdict]int{}
-	for end := time.Now().Add(soak(t)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 30*time.Second, 1)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.Cases(16).Draw(rt, "case")
 			s := c.World.Snapshot()

@@ -19,7 +19,7 @@ import (
 // needs them, and no rule is nearer than the one called nearest.
 func TestExplanationsHold(t *testing.T) {
 	seen := map[string]int{}
-	for end := time.Now().Add(soak(t) / 10); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 3*time.Second, 10)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.Cases(16).Draw(rt, "case")
 			o := modelOptions(c.Options)

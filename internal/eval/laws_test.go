@@ -32,7 +32,7 @@ type law func(*rapid.T, world.Case) (twin, bool)
 // TestLaws checks what must hold between the answers to two worlds, whatever the answers are. It
 // needs no oracle, so it also finds what evaluator and oracle have wrong in common.
 func TestLaws(t *testing.T) {
-	share := soak(t) / 6
+	share := world.Soak(t, 5*time.Second, 6)
 	for _, l := range []struct {
 		name     string
 		share    time.Duration

@@ -2,7 +2,6 @@ package explain_test
 
 import (
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -18,21 +17,10 @@ import (
 	"sallyport.dev/sallyport/internal/policy"
 )
 
-// budget is the time of a random test; SALLYPORT_SOAK overrides it.
-func budget(t *testing.T) time.Duration {
-	if testing.Short() {
-		return time.Second
-	}
-	if d, err := time.ParseDuration(os.Getenv("SALLYPORT_SOAK")); err == nil {
-		return d / 4
-	}
-	return 4 * time.Second
-}
-
 // TestRemovalLaw takes away each rule that is said to make no difference, and asks every flow again.
 func TestRemovalLaw(t *testing.T) {
 	claims := map[string]int{}
-	for end := time.Now().Add(budget(t)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 4*time.Second, 4)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.Cases(8).Draw(rt, "case")
 			if rapid.Bool().Draw(rt, "pods alike") {

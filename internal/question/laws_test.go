@@ -3,7 +3,6 @@ package question
 import (
 	"encoding/json"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -16,17 +15,6 @@ import (
 	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
 )
-
-// budget is the time of a random test; SALLYPORT_SOAK overrides it.
-func budget(t *testing.T) time.Duration {
-	if testing.Short() {
-		return time.Second
-	}
-	if d, err := time.ParseDuration(os.Getenv("SALLYPORT_SOAK")); err == nil {
-		return d / 4
-	}
-	return 3 * time.Second
-}
 
 // drawn is a random world with a resolver for it.
 func drawn(rt *rapid.T) (*Resolver, world.Case) {
@@ -72,7 +60,7 @@ func drawTerm(rt *rapid.T, r *Resolver, label string) Term {
 // addresses that the question stands for, taken one by one.
 func TestAnswersHoldForEveryPair(t *testing.T) {
 	words := map[string]int{}
-	for end := time.Now().Add(budget(t)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 3*time.Second, 4)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			r, c := drawn(rt)
 			from, to := drawTerm(rt, r, "from"), drawTerm(rt, r, "to")
@@ -96,7 +84,7 @@ func TestAnswersHoldForEveryPair(t *testing.T) {
 
 // TestSameQuestionSameAnswer keeps map order and the like out of answers and suggestions (S61).
 func TestSameQuestionSameAnswer(t *testing.T) {
-	for end := time.Now().Add(budget(t) / 3); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 3*time.Second, 4) / 3); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			r, c := drawn(rt)
 			from, to := drawTerm(rt, r, "from"), drawTerm(rt, r, "to")

@@ -13,6 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
 )
 
@@ -20,7 +21,7 @@ import (
 // nothing is opened that is not said, nothing is closed, and what is said to be allowed is.
 func TestSuggestionLaw(t *testing.T) {
 	seen := map[string]int{}
-	for end := time.Now().Add(budget(t)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 3*time.Second, 4)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			r, c := drawn(rt)
 			from, to := drawTerm(rt, r, "from"), drawTerm(rt, r, "to")
