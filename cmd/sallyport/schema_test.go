@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/spf13/cobra"
 
+	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/policytest"
 )
 
@@ -172,6 +173,86 @@ func TestExplainJSONSchema(t *testing.T) {
 	}
 }
 
+func TestReachJSONSchema(t *testing.T) {
+	schema := schemaOf(t, "reach")
+	answered := 0
+	ask := func(dir string) {
+		for _, form := range [][]string{nil, {"--external"}, {"--all"}, {"--by", "namespace"}, {"--by", "namespace", "--all", "--external"}} {
+			var stdout, stderr bytes.Buffer
+			args := slices.Concat([]string{"reach", "-f", dir, "-o", "json"}, form)
+			if run(args, strings.NewReader(""), &stdout, &stderr) != 0 {
+				return // a scenario of what cannot be read
+			}
+			answered++
+			if err := validate(schema, stdout.Bytes()); err != nil {
+				t.Errorf("%v: %v\n%s", args, err, stdout.String())
+			}
+			if err := rowsAreDisjoint(stdout.Bytes(), slices.Contains(form, "--all"), slices.Contains(form, "namespace")); err != nil {
+				t.Errorf("%v: %v", args, err)
+			}
+		}
+	}
+	scenarios := 0
+	corpusFolders(t, func(dir string, s *policytest.Scenario) {
+		if scenarios++; scenarios%5 == 0 {
+			ask(dir)
+		}
+	})
+	for _, dir := range []string{"../../examples/shop", "../../examples/shop-mistakes", "testdata/world"} {
+		before := answered
+		if ask(dir); answered != before+5 {
+			t.Errorf("%s is not answered", dir)
+		}
+	}
+	t.Logf("%d answers", answered)
+	if answered < 100 {
+		t.Errorf("only %d answers: the corpus was not asked", answered)
+	}
+}
+
+// rowsAreDisjoint tells what the schema cannot: rows of one pair stand together, one for each verdict,
+// their ports are sorted and disjoint, and with all they are every port.
+func rowsAreDisjoint(document []byte, all, byNamespace bool) error {
+	var d reachDocument
+	if err := json.Unmarshal(document, &d); err != nil {
+		return err
+	}
+	done := map[[2]string]bool{}
+	for i := 0; i < len(d.Connections); {
+		pair := [2]string{d.Connections[i].From, d.Connections[i].To}
+		if done[pair] {
+			return fmt.Errorf("rows of %v do not stand together", pair)
+		}
+		done[pair] = true
+		if pair[0] == pair[1] && !all && !byNamespace {
+			return fmt.Errorf("%s and itself without --all", pair[0])
+		}
+		var sum netset.PortSet
+		verdicts := map[string]bool{}
+		for ; i < len(d.Connections) && [2]string{d.Connections[i].From, d.Connections[i].To} == pair; i++ {
+			c := &d.Connections[i]
+			ports, err := portSet(c.Ports)
+			switch {
+			case err != nil:
+				return err
+			case !slices.Equal(ports.Strings(), c.Ports):
+				return fmt.Errorf("%v: ports %v are not sorted and merged", pair, c.Ports)
+			case !sum.Intersect(ports).Empty():
+				return fmt.Errorf("%v: %v again in %s", pair, sum.Intersect(ports), c.Verdict)
+			case verdicts[c.Verdict]:
+				return fmt.Errorf("%v: two rows are %s", pair, c.Verdict)
+			case c.Verdict == "denied" && !all:
+				return fmt.Errorf("%v: a denied row without --all", pair)
+			}
+			sum, verdicts[c.Verdict] = sum.Union(ports), true
+		}
+		if all && !sum.Equal(netset.EveryPort()) {
+			return fmt.Errorf("%v: no verdict on %v", pair, netset.EveryPort().Minus(sum))
+		}
+	}
+	return nil
+}
+
 // TestSchemasAreStrict adds a field to every object of every sort of answer, and spoils enums:
 // the schemas have to notice each.
 func TestSchemasAreStrict(t *testing.T) {
@@ -183,6 +264,10 @@ func TestSchemasAreStrict(t *testing.T) {
 		"explain": {
 			{"explain", "-f", "../../examples/shop", "shop/db"},
 			{"explain", "-f", "../../examples/shop", "shop/networkpolicy/api"},
+		},
+		"reach": {
+			{"reach", "-f", "testdata/world", "--all", "shop/db", "--plugin", "cilium"},
+			{"reach", "-f", "testdata/world", "--by", "namespace"},
 		},
 	} {
 		schema := schemaOf(t, verb)
