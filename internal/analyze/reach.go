@@ -97,6 +97,9 @@ func (r *Reach) rows(s *space, d flow.Direction) [][]uint32 {
 	return out
 }
 
+// Model is what was analysed.
+func (r *Reach) Model() *policy.Model { return r.m }
+
 // Row is what one party may open to another, by verdict; ports in none of the sets are denied.
 type Row struct {
 	From, To int // indices in Parties

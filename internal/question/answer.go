@@ -149,7 +149,7 @@ type asking struct {
 
 func (a *asking) answer() (*Answer, error) {
 	a.parts = map[string]int{}
-	a.out = Answer{From: a.src.Label, To: a.dst.Label, Asked: askedText(a.port), AnyPort: !a.port.Given,
+	a.out = Answer{From: a.src.Label, To: a.dst.Label, Asked: AskedText(a.port), AnyPort: !a.port.Given,
 		snap: a.r.Model.Snapshot(), ends: map[string]candidate{}}
 	if err := a.entryFromOutside(); err != nil {
 		return nil, err
@@ -180,7 +180,8 @@ func (a *asking) answer() (*Answer, error) {
 	return &a.out, nil
 }
 
-func askedText(p PortTerm) string {
+// AskedText names the port of a question: tcp/80, http, or any port.
+func AskedText(p PortTerm) string {
 	switch {
 	case !p.Given:
 		return "any port"
