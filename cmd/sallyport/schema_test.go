@@ -210,6 +210,48 @@ func TestReachJSONSchema(t *testing.T) {
 	}
 }
 
+// TestWhoCanJSONSchema asks who can reach each workload of the examples, and what each reaches.
+func TestWhoCanJSONSchema(t *testing.T) {
+	who, spread := schemaOf(t, "who-can"), schemaOf(t, "spread")
+	answered := 0
+	for _, dir := range []string{"../../examples/shop", "../../examples/shop-mistakes", "testdata/world"} {
+		for _, end := range workloadsOf(t, dir) {
+			for schema, args := range map[*jsonschema.Schema][]string{who: {"who-can", "-f", dir, end}, spread: {"who-can", "-f", dir, "--from", end, "--transitive"}} {
+				var stdout, stderr bytes.Buffer
+				if run(append(args, "-o", "json"), strings.NewReader(""), &stdout, &stderr) != 0 {
+					t.Fatalf("%v: %s", args, stderr.String())
+				}
+				answered++
+				if err := validate(schema, stdout.Bytes()); err != nil {
+					t.Errorf("%v: %v\n%s", args, err, stdout.String())
+				}
+			}
+		}
+	}
+	if answered < 40 {
+		t.Errorf("only %d answers", answered)
+	}
+}
+
+// workloadsOf lists the ends that reach speaks of.
+func workloadsOf(t *testing.T, dir string) []string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if run([]string{"reach", "-f", dir, "-o", "json", "--all"}, strings.NewReader(""), &stdout, &stderr) != 0 {
+		t.Fatal(stderr.String())
+	}
+	var d reachDocument
+	if err := json.Unmarshal(stdout.Bytes(), &d); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, c := range d.Connections {
+		out = append(out, c.From)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // rowsAreDisjoint tells what the schema cannot: rows of one pair stand together, one for each verdict,
 // their ports are sorted and disjoint, and with all they are every port.
 func rowsAreDisjoint(document []byte, all, byNamespace bool) error {
@@ -269,6 +311,8 @@ func TestSchemasAreStrict(t *testing.T) {
 			{"reach", "-f", "testdata/world", "--all", "shop/db", "--plugin", "cilium"},
 			{"reach", "-f", "testdata/world", "--by", "namespace"},
 		},
+		"who-can": {{"who-can", "-f", "testdata/world", "shop/db:5432"}},
+		"spread":  {{"who-can", "-f", "testdata/world", "--from", "shop/api", "--transitive"}},
 	} {
 		schema := schemaOf(t, verb)
 		for _, a := range args {
