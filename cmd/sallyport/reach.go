@@ -60,12 +60,12 @@ Exit status: 0 if answered, even if nothing is reachable, 1 if it could not be d
 	in.sourceFlags(c)
 	in.modelFlags(c)
 	f := c.Flags()
-	f.StringVar(&fl.direction, "direction", "both", "with END: in, out or both")
-	f.StringVar(&fl.by, "by", "workload", "workload or namespace")
+	f.StringVar(&fl.direction, "direction", "both", "with END, `WHICH` connections: in, out or both")
+	f.StringVar(&fl.by, "by", "workload", "`ENDS` to show: workload or namespace")
 	f.BoolVar(&fl.external, "external", false, "show the world outside too, in pieces that policies tell apart (default false)")
-	f.StringVar(&fl.toPort, "to-port", "", "only connections to this port: number, range a-b or *, with the protocol after a slash (default all)")
+	f.StringVar(&fl.toPort, "to-port", "all", "only connections to this `PORT`: number, range a-b or *, with the protocol after a slash (53/udp, */icmp)")
 	f.BoolVar(&fl.all, "all", false, "show closed pairs and pairs of a workload with itself too (default false)")
-	f.StringVarP(&fl.output, "output", "o", "text", "text, matrix, json, csv, md, dot, mermaid or svg")
+	f.StringVarP(&fl.output, "output", "o", "text", "`FORMAT`: text, matrix, json, csv (without notes), md, dot, mermaid or svg")
 	return c
 }
 
@@ -83,7 +83,7 @@ func (fl *reachFlags) options(focused bool) (*report.ReachOptions, error) {
 		return nil, fmt.Errorf("--direction is about an END, and none is given (see sallyport reach --help)")
 	}
 	o := &report.ReachOptions{Format: fl.output, All: fl.all, Focus: -1, In: fl.direction != "out", Out: fl.direction != "in"}
-	if fl.toPort == "" {
+	if fl.toPort == "all" {
 		return o, nil
 	}
 	p, err := question.ParsePort(fl.toPort)
@@ -91,7 +91,7 @@ func (fl *reachFlags) options(focused bool) (*report.ReachOptions, error) {
 		return nil, fmt.Errorf("--to-port: %w", err)
 	}
 	if p.Name != "" {
-		return nil, fmt.Errorf("--to-port: %q is a name, which means another number at each pod: give the number", p.Name)
+		return nil, fmt.Errorf("--to-port: %q is a name, which means another number at each pod: give the number, or a protocol as */icmp", p.Name)
 	}
 	o.Proto, o.Port = p.Proto, p.Range
 	if o.Proto == 0 {
@@ -115,9 +115,29 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 	if len(args) == 0 {
 		return r, nil
 	}
-	t, err := question.ParseTerm(args[0], false)
+	end, err := w.focus(args[0])
 	if err != nil {
 		return nil, err
+	}
+	o.Notes = append(o.Notes, end.Notes...)
+	o.Focus = r.PartyOf(end.Pods[0])
+	if name := r.Parties[o.Focus].Name; name != end.Label {
+		o.Notes = append(o.Notes, end.Label+" is answered as part of "+name)
+	}
+	return r, nil
+}
+
+// focus looks up the one pod or workload that a question is about.
+func (w *world) focus(text string) (*question.End, error) {
+	t, err := question.ParseTerm(text, true)
+	if err != nil {
+		return nil, err
+	}
+	if t.Port.Given {
+		return nil, fmt.Errorf("%q: reach is about every port at once (leave the port out, and give it with --to-port)", text)
+	}
+	if t.From.IsValid() || t.IsCIDR {
+		return nil, fmt.Errorf("%q: reach focuses on a pod or workload as a whole (ask check about these addresses)", text)
 	}
 	end, err := w.resolver.Resolve(t)
 	if err != nil {
@@ -126,9 +146,5 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 	if len(end.Pods) == 0 {
 		return nil, fmt.Errorf("%s is no pod or workload: reach focuses on one of those (ask check about this end)", end.Label)
 	}
-	o.Focus = r.PartyOf(end.Pods[0])
-	if name := r.Parties[o.Focus].Name; name != end.Label {
-		o.Notes = append(o.Notes, end.Label+" is answered as part of "+name)
-	}
-	return r, nil
+	return &end, nil
 }

@@ -13,52 +13,71 @@ import (
 // widest is how many columns a matrix may have to be read on a screen.
 const widest = 40
 
-// reachMatrix prints a table with a row for each source and a numbered column for each destination.
+// reachMatrix prints a table with a row for each end, and a numbered column for each that is asked about
+// as a destination.
 func reachMatrix(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
-	if len(r.Parties) > widest {
-		return fmt.Errorf("a matrix of %d ends is too wide to read: use --by namespace, focus on one end, or another output", len(r.Parties))
+	columns := o.columns(r)
+	if len(columns) > widest {
+		return fmt.Errorf("a matrix of %d columns is too wide to read (use --by namespace, one END with --direction in, or another output)", len(columns))
 	}
-	cells, width := matrixCells(r, o)
 	var b page
+	if len(r.Parties) == 0 {
+		b.line("there is no pod, so nothing reaches anything")
+		return b.flush(w, o.Notes)
+	}
+	cells, width := matrixCells(r, o, columns)
 	left := 0
 	for i := range r.Parties {
 		left = max(left, len([]rune(names.Safe(r.Parties[i].Name))))
 	}
 	number := func(i int) string { return strconv.Itoa(i + 1) }
 	header := strings.Repeat(" ", left+4)
-	for to := range r.Parties {
+	for _, to := range columns {
 		header += fmt.Sprintf("  %*s", width, number(to))
 	}
 	b.line("%s", header)
 	for from := range r.Parties {
 		name := names.Safe(r.Parties[from].Name)
 		line := fmt.Sprintf("%3s %s%s", number(from), name, strings.Repeat(" ", left-len([]rune(name))))
-		for to := range r.Parties {
-			line += fmt.Sprintf("  %*s", width, cells[from][to])
+		for k := range columns {
+			line += fmt.Sprintf("  %*s", width, cells[from][k])
 		}
-		b.line("%s", line)
+		b.line("%s", strings.TrimRight(line, " "))
 	}
 	b.line("")
-	b.line("  from the row to the column: all, a port (+ where there are more), ~ in part, ? not known or ambiguous, · closed")
+	b.line("  from the row to the column: all, a port (+ where there are more), ~ in part, ? not known or ambiguous, · closed, empty not asked")
 	return b.flush(w, o.Notes)
 }
 
-// matrixCells gives the text of each cell, and the width of the widest.
-func matrixCells(r *analyze.Reach, o *ReachOptions) ([][]string, int) {
+// columns lists the destinations that are asked about.
+func (o *ReachOptions) columns(r *analyze.Reach) []int {
+	if o.Focus >= 0 && !o.Out {
+		return []int{o.Focus}
+	}
+	out := make([]int, len(r.Parties))
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// matrixCells gives the text of each cell, and the width of the widest. A cell is empty where no connection
+// exists or none is asked about: nobody may take that for a closed one.
+func matrixCells(r *analyze.Reach, o *ReachOptions, columns []int) ([][]string, int) {
 	width := 3
 	cells := make([][]string, len(r.Parties))
-	for i := range cells {
-		cells[i] = make([]string, len(r.Parties))
-	}
-	r.Each(true, func(row *analyze.Row) bool {
-		text := "·"
-		if o.keep(row) {
-			text = matrixCell(o.verdicts(row))
+	for from := range cells {
+		cells[from] = make([]string, len(columns))
+		for k, to := range columns {
+			if !o.concerns(from, to) || r.Parties[from].External && r.Parties[to].External {
+				continue
+			}
+			if row, ok := r.Between(from, to); ok {
+				cells[from][k] = matrixCell(o.verdicts(&row))
+				width = max(width, len([]rune(cells[from][k])))
+			}
 		}
-		cells[row.From][row.To] = text
-		width = max(width, len([]rune(text)))
-		return true
-	})
+	}
 	return cells, width
 }
 

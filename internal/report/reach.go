@@ -31,15 +31,17 @@ type ReachOptions struct {
 // ReachFormats are the formats of reach.
 var ReachFormats = []string{"text", "matrix", "json", "csv", "md", "dot", "mermaid", "svg"}
 
+// concerns tells whether a pair of parties is asked about.
+func (o *ReachOptions) concerns(from, to int) bool {
+	if from == to && !o.All && !o.Self {
+		return false
+	}
+	return o.Focus < 0 || o.Out && from == o.Focus || o.In && to == o.Focus
+}
+
 // keep tells whether a row is asked for.
 func (o *ReachOptions) keep(r *analyze.Row) bool {
-	if r.From == r.To && !o.All && !o.Self {
-		return false
-	}
-	if o.Focus >= 0 && !(o.Out && r.From == o.Focus) && !(o.In && r.To == o.Focus) {
-		return false
-	}
-	return o.All || len(o.verdicts(r)) > 0
+	return o.concerns(r.From, r.To) && (o.All || len(o.verdicts(r)) > 0)
 }
 
 // asked is what the port of the question leaves of a set.
@@ -199,22 +201,38 @@ func cellText(s string) string {
 }
 
 func reachMarkdown(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
-	if _, err := fmt.Fprint(w, "| from | to | ports |\n|---|---|---|\n"); err != nil {
-		return err
-	}
+	var b strings.Builder
+	b.WriteString("| from | to | ports |\n|---|---|---|\n")
 	for _, g := range r.Groups(o.All, o.keep) {
 		for _, l := range g.Links {
 			for _, v := range o.verdicts(&l.Row) {
-				if _, err := fmt.Fprintf(w, "| %s | %s | %s |\n", markdown(partiesWords(r, g.From, "<br>")), markdown(partiesWords(r, l.To, "<br>")), portsCell(v)); err != nil {
-					return err
-				}
+				fmt.Fprintf(&b, "| %s | %s | %s |\n", markdownLines(partiesWords(r, g.From, "\n")), markdownLines(partiesWords(r, l.To, "\n")), portsCell(v))
 			}
 		}
 	}
-	return nil
+	for i, n := range o.Notes {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString("- note: " + markdown(names.Safe(n)) + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
-func markdown(s string) string { return strings.NewReplacer("|", "\\|", "`", "\\`").Replace(s) }
+// markdownLines puts lines into one cell of a table.
+func markdownLines(s string) string { return strings.ReplaceAll(markdown(s), "\n", "<br>") }
+
+// markdown makes a text mean nothing but itself: no cell, no HTML, no link, no emphasis.
+func markdown(s string) string { return markdownEscapes.Replace(s) }
+
+var markdownEscapes = func() *strings.Replacer {
+	var pairs []string
+	for _, c := range "&<>|`\\*_~[]!" {
+		pairs = append(pairs, string(c), fmt.Sprintf("&#%d;", c))
+	}
+	return strings.NewReplacer(pairs...)
+}()
 
 func portsCell(v verdictPorts) string {
 	text := v.ports.String()
@@ -228,22 +246,28 @@ func portsCell(v verdictPorts) string {
 func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	var b page
 	groups := r.Groups(o.All, o.keep)
-	for _, g := range groups {
+	width := 20
+	for i := range r.Parties {
+		width = min(max(width, len([]rune(names.Safe(r.Parties[i].Name)))), 60)
+	}
+	for i, g := range groups {
+		if i > 0 {
+			b.line("")
+		}
 		b.line("%s", partiesWords(r, g.From, "\n"))
 		for _, l := range g.Links {
 			lines := strings.Split(partiesWords(r, l.To, "\n"), "\n")
 			for i, v := range o.verdicts(&l.Row) {
 				if i == 0 {
-					b.line("  → %-44s  %s", lines[0], portsCell(v))
+					b.line("  → %-*s  %s", width, lines[0], portsCell(v))
 				} else {
-					b.line("    %-44s  %s", "", portsCell(v))
+					b.line("    %-*s  %s", width, "", portsCell(v))
 				}
 			}
 			for _, more := range lines[1:] {
 				b.line("    %s", more)
 			}
 		}
-		b.line("")
 	}
 	if len(groups) == 0 {
 		b.line("nothing reaches anything that was asked for")
