@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -113,6 +114,67 @@ var questions = [][]string{
 	{"check", "node/n1", "shop/web:8080"}, {"check", "192.168.0.1", "10.1.0.1:8080"}, {"check", "10.1.0.0/24", "10.1.0.0/24:8080"},
 	{"explain", "shop/web"}, {"explain", "shop/db"}, {"explain", "shop/netpol/web"}, {"explain", "cnp/cluster"}, {"explain", "shop/netpol/nope"}, {"explain", "cnp/nope"},
 	{"snapshot"},
+	{"reach"}, {"reach", "shop/db"}, {"reach", "shop/nope"}, {"reach", "shop/svc/web"},
+}
+
+// reachForms are the forms of output that TestHostileOwners looks at too.
+var reachForms = [][]string{nil, {"-o", "json", "--all"}, {"-o", "csv"}, {"-o", "md", "--external"}, {"-o", "matrix"}, {"--by", "namespace", "--plugin", "none"}, {"--to-port", "80", "--strict", "-o", "md"}}
+
+// TestHostileOwners: the name of a workload comes from ownerReferences, which nobody checks. No output may
+// take it for more than a name.
+func TestHostileOwners(t *testing.T) {
+	pod := func(name, kind, owner string) string {
+		data, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"namespace": "shop", "name": name,
+			"ownerReferences": []any{map[string]any{"apiVersion": "x/v1", "kind": kind, "name": owner, "controller": true, "uid": "u"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data) + "\n"
+	}
+	const markup = "=cmd()|`x`<script>alert(1)</script>&amp;[a](http://b)*c*_d_,\"e\",\\|\\"
+	input := pod("a", evil, evil) + pod("b", markup, markup) + pod("c", "\n"+markup, "\n| x | y | all |\n=cmd()")
+	for _, form := range reachForms {
+		args := append([]string{"reach", "-f", "-"}, form...)
+		if status := mustBeHarmless(t, input, args...); status != 0 {
+			t.Errorf("%v: status %d", args, status)
+		}
+	}
+	answer := func(form string) string {
+		var stdout, stderr bytes.Buffer
+		run([]string{"reach", "-f", "-", "-o", form}, strings.NewReader(input), &stdout, &stderr)
+		return stdout.String()
+	}
+	for i, line := range strings.Split(strings.TrimSuffix(answer("md"), "\n"), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 {
+			t.Errorf("md: line %d has %d cells: %s", i, len(cells)-2, line)
+		}
+		if rest := strings.ReplaceAll(line, "<br>", ""); strings.ContainsAny(rest, "<>`*_[]\\") {
+			t.Errorf("md: line %d is more than text: %s", i, line)
+		}
+	}
+	records, err := csv.NewReader(strings.NewReader(answer("csv"))).ReadAll() // wants four fields in each
+	if err != nil || len(records) != 7 {
+		t.Errorf("csv: %d records, %v", len(records), err)
+	}
+	for _, r := range records {
+		for _, cell := range r {
+			if strings.ContainsAny(cell[:1], "=+-@\t\r") {
+				t.Errorf("csv: a spreadsheet calculates %q", cell)
+			}
+		}
+	}
+	var d reachDocument
+	if err := json.Unmarshal([]byte(answer("json")), &d); err != nil || len(d.Connections) != 6 {
+		t.Fatalf("json: %v, %d rows", err, len(d.Connections))
+	}
+	want := "shop/" + strings.ToLower(markup) + "/" + markup
+	for _, c := range d.Connections {
+		if c.From == want {
+			return
+		}
+	}
+	t.Errorf("json: nobody is called %q", want)
 }
 
 func TestHostileObjects(t *testing.T) {
@@ -130,6 +192,8 @@ func askEverything(t *testing.T, input string) {
 			forms = [][]string{nil, {"--trace", "--suggest"}, {"--trace", "--suggest", "-o", "json"}, {"--strict", "--plugin", "cilium"}, {"--kube-version", "1.20"}, {"--plugin", "none", "-o", "json"}}
 		case "snapshot":
 			forms = [][]string{nil}
+		case "reach":
+			forms = reachForms
 		}
 		for _, form := range forms {
 			args := append(append([]string{q[0], "-f", "-"}, q[1:]...), form...)
@@ -157,7 +221,7 @@ func TestHostileNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, verb := range [][]string{{"check", "a/b", "a/c"}, {"explain", "a/b"}, {"snapshot"}} {
+		for _, verb := range [][]string{{"check", "a/b", "a/c"}, {"explain", "a/b"}, {"snapshot"}, {"reach"}, {"reach", "a/b"}} {
 			for _, skip := range []bool{false, true} {
 				args := append([]string{verb[0], "-f", "-"}, verb[1:]...)
 				if skip && verb[0] != "snapshot" {
@@ -189,6 +253,8 @@ func TestHostileArguments(t *testing.T) {
 			{"check", "-f", "-", "shop/db", "shop/web:" + e}, {"check", "-f", "-", "shop/db", "shop/web:80/" + e}, {"check", "-f", "-", "shop/db", "shop/svc/" + e + ":80"},
 			{"check", "-f", "-", "shop/db", "shop/ing/" + e}, {"check", "-f", "-", "shop/db", "shop/gateway/" + e},
 			{"explain", "-f", "-", e}, {"explain", "-f", "-", "netpol/" + e}, {"explain", "-f", "-", e + "/netpol/a"}, {"explain", "-f", "-", "cnp/" + e}, {"explain", "-f", "-", "shop/web:" + e},
+			{"reach", "-f", "-", e}, {"reach", "-f", "-", "shop/" + e}, {"reach", "-f", "-", "shop/web@" + e}, {"reach", "-f", "-", "-o", e}, {"reach", "-f", "-", "--by", e},
+			{"reach", "-f", "-", "--direction", e, "shop/web"}, {"reach", "-f", "-", "--to-port", e}, {"reach", "-f", "-", "--to-port", "80/" + e}, {"reach", "--" + e},
 			{"snapshot", e}, {"snapshot", "-f", e}, {"snapshot", "-f", "-", "--plugin", e},
 		} {
 			if status := mustBeHarmless(t, input, args...); status != 1 && args[0] != "completion" && !strings.HasPrefix(args[len(args)-1], "shop/gateway/") {
