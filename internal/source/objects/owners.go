@@ -1,7 +1,10 @@
 package objects
 
 import (
+	"regexp"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"sallyport.dev/sallyport/internal/cluster"
 )
@@ -19,20 +22,23 @@ func (a *assembly) ownerIndex() owners {
 	return out
 }
 
-// controllerOf gives the owner that manages an object, or nil.
+// controllerOf gives the owner that manages an object, or nil. One whose kind or name no object can
+// have counts as none: it could print like another workload.
 func controllerOf(m *ownedMeta) *ownerRef {
 	for i := range m.OwnerReferences {
-		if m.OwnerReferences[i].Controller {
-			return &m.OwnerReferences[i]
+		if ref := &m.OwnerReferences[i]; ref.Controller && kindSyntax.MatchString(ref.Kind) && len(validation.IsDNS1123Subdomain(ref.Name)) == 0 {
+			return ref
 		}
 	}
 	return nil
 }
 
+var kindSyntax = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,62}$`)
+
 // of gives the top owner of a pod; a pod without one, or a static pod of a node, is its own.
 func (o owners) of(namespace, name string, m *ownedMeta) cluster.Workload {
 	ref := controllerOf(m)
-	if ref == nil || ref.Kind == "Node" || ref.Kind == "" || ref.Name == "" {
+	if ref == nil || ref.Kind == "Node" {
 		return cluster.Workload{Namespace: namespace, Kind: "pod", Name: name}
 	}
 	w := cluster.Workload{Namespace: namespace, Kind: strings.ToLower(ref.Kind), Name: ref.Name}
@@ -41,7 +47,7 @@ func (o owners) of(namespace, name string, m *ownedMeta) cluster.Workload {
 	}
 	parent, present := o[w]
 	if present {
-		if up := controllerOf(parent); up != nil && up.Kind != "" && up.Name != "" {
+		if up := controllerOf(parent); up != nil {
 			return cluster.Workload{Namespace: namespace, Kind: strings.ToLower(up.Kind), Name: up.Name}
 		}
 		return w
