@@ -3,10 +3,12 @@ module sallyport.dev/sallyport
 go 1.26.0
 
 require (
+	github.com/emicklei/dot v1.6.2
 	github.com/gaissmai/bart v0.30.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
+	github.com/tetratelabs/wazero v1.10.1
 	go.yaml.in/yaml/v3 v3.0.5
 	go4.org/netipx v0.0.0-20260823151212-3075585bcbeb
 	golang.org/x/tools v0.52.0
