@@ -89,6 +89,8 @@ func Reach(w io.Writer, r *analyze.Reach, o ReachOptions) error {
 		err = reachMatrix(buffered, r, &o)
 	case "md":
 		err = reachMarkdown(buffered, r, &o)
+	case "dot", "mermaid", "svg":
+		err = reachGraph(buffered, r, &o)
 	default:
 		err = reachText(buffered, r, &o)
 	}
