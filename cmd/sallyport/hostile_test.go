@@ -112,6 +112,8 @@ var questions = [][]string{
 	{"check", "shop/db", "shop/svc/alias"}, {"check", "shop/db", "shop/svc/nobody"}, {"check", "external", "shop/svc/web:80"},
 	{"check", "shop/db", "shop/ing/in"}, {"check", "shop/db", "shop/httproute/route"}, {"check", "shop/db", "shop/gateway/gw"}, {"check", "external", "shop/ing/in"},
 	{"check", "node/n1", "shop/web:8080"}, {"check", "192.168.0.1", "10.1.0.1:8080"}, {"check", "10.1.0.0/24", "10.1.0.0/24:8080"},
+	{"who-can", "shop/web:8080"}, {"who-can", "shop/svc/web"}, {"who-can", "203.0.113.9:443"}, {"who-can", "--from", "shop/db", "--transitive"},
+	{"who-can", "--from", "shop/db", "--transitive", "shop/web"}, {"who-can", "shop/svc/nobody"},
 	{"explain", "shop/web"}, {"explain", "shop/db"}, {"explain", "shop/netpol/web"}, {"explain", "cnp/cluster"}, {"explain", "shop/netpol/nope"}, {"explain", "cnp/nope"},
 	{"snapshot"},
 	{"reach"}, {"reach", "shop/db"}, {"reach", "shop/nope"}, {"reach", "shop/svc/web"},
@@ -198,7 +200,7 @@ func TestHostileNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, verb := range [][]string{{"check", "a/b", "a/c"}, {"explain", "a/b"}, {"snapshot"}, {"reach"}, {"reach", "a/b"}} {
+		for _, verb := range [][]string{{"check", "a/b", "a/c"}, {"explain", "a/b"}, {"snapshot"}, {"reach"}, {"reach", "a/b"}, {"who-can", "a/b"}} {
 			for _, skip := range []bool{false, true} {
 				args := append([]string{verb[0], "-f", "-"}, verb[1:]...)
 				if skip && verb[0] != "snapshot" {
@@ -228,6 +230,7 @@ func TestHostileArguments(t *testing.T) {
 			{"check", "-f", "-", "shop/" + e + "/web", "shop/web"}, {"check", "-f", "-", "shop/pod/" + e, "shop/web"}, {"check", "-f", "-", "node/" + e, "shop/web"},
 			{"check", "-f", "-", "shop/web@" + e, "shop/db"}, {"check", "-f", "-", "fe80::1%" + e, "shop/db"}, {"check", "-f", "-", "shop/db", "[" + e},
 			{"check", "-f", "-", "shop/db", "shop/web:" + e}, {"check", "-f", "-", "shop/db", "shop/web:80/" + e}, {"check", "-f", "-", "shop/db", "shop/svc/" + e + ":80"},
+			{"who-can", "-f", "-", "shop/" + e}, {"who-can", "-f", "-", "shop/db:" + e}, {"who-can", "-f", "-", "--transitive", "--from", e}, {"who-can", "-f", "-", "-o", e, "shop/db"},
 			{"check", "-f", "-", "shop/db", "shop/ing/" + e}, {"check", "-f", "-", "shop/db", "shop/gateway/" + e},
 			{"explain", "-f", "-", e}, {"explain", "-f", "-", "netpol/" + e}, {"explain", "-f", "-", e + "/netpol/a"}, {"explain", "-f", "-", "cnp/" + e}, {"explain", "-f", "-", "shop/web:" + e},
 			{"reach", "-f", "-", e}, {"reach", "-f", "-", "shop/" + e}, {"reach", "-f", "-", "shop/web@" + e}, {"reach", "-f", "-", "-o", e}, {"reach", "-f", "-", "--by", e},
