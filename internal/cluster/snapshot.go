@@ -36,7 +36,7 @@ type Snapshot struct {
 	NetworkPolicies []NetworkPolicy
 	ClusterPolicies []ClusterPolicy // ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy
 	ForeignPolicies []ForeignPolicy
-	Unreadable      []Unreadable // only with SkipUnreadable (S2)
+	Unreadable      []Unreadable // with SkipUnreadable (S2), and what a server sent that has no sense
 	Notes           []Note       // of the reader, sorted by place
 }
 
@@ -146,6 +146,21 @@ type Service struct {
 	LocalTraffic bool
 	// Slices are backends from EndpointSlices; used where Selector is nil.
 	Slices []Backend
+}
+
+// Selects tells whether the service's selector selects a pod; a service without one selects none.
+func (s *Service) Selects(p *Pod) bool {
+	return p.Namespace == s.Namespace && len(s.Selector) > 0 && HasLabels(p.Labels, s.Selector)
+}
+
+// HasLabels tells whether labels hold each of want.
+func HasLabels(labels, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
 }
 
 // ServicePort is one port of a service. TargetName is set where targetPort is a name.

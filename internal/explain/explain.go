@@ -263,7 +263,7 @@ func entries(snap *cluster.Snapshot, p *cluster.Pod) []Entry {
 	backs := map[string]bool{}
 	for i := range snap.Services {
 		s := &snap.Services[i]
-		if s.Namespace != p.Namespace || len(s.Selector) == 0 || !selects(s.Selector, p.Labels) {
+		if !s.Selects(p) {
 			continue
 		}
 		backs[s.Namespace+"/"+s.Name] = true
@@ -278,13 +278,4 @@ func entries(snap *cluster.Snapshot, p *cluster.Pod) []Entry {
 		}
 	}
 	return out
-}
-
-func selects(sel, labels map[string]string) bool {
-	for k, v := range sel {
-		if got, ok := labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
 }

@@ -189,26 +189,13 @@ func (r *Resolver) declaredText(pods []int) string {
 // backends are the pods that the service's selector selects.
 func (r *Resolver) backends(s *cluster.Service) []int {
 	var out []int
-	if s.Selector == nil {
-		return nil
-	}
 	snap := r.Model.Snapshot()
 	for i := range snap.Pods {
-		p := &snap.Pods[i]
-		if p.Namespace == s.Namespace && hasLabels(p.Labels, s.Selector) {
+		if s.Selects(&snap.Pods[i]) {
 			out = append(out, i)
 		}
 	}
 	return out
-}
-
-func hasLabels(labels, want map[string]string) bool {
-	for k, v := range want {
-		if got, ok := labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return len(want) > 0
 }
 
 func (r *Resolver) addTargets(e *End, sp cluster.ServicePort, pods []int) {

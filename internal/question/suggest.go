@@ -197,7 +197,7 @@ func (s *suggesting) isolatesMore(namespace string, labels map[string]string, d 
 	classes := s.r.Model.Classes()
 	for i := range classes {
 		c := &classes[i]
-		if c.Namespace == namespace && (len(labels) == 0 || hasLabels(c.Labels, labels)) && len(c.Subject(d).Policies) == 0 {
+		if c.Namespace == namespace && cluster.HasLabels(c.Labels, labels) && len(c.Subject(d).Policies) == 0 {
 			return true
 		}
 	}
@@ -240,7 +240,7 @@ func (s *suggesting) selected(namespace string, labels map[string]string) int {
 	count := 0
 	for i := range s.r.Model.Classes() {
 		c := &s.r.Model.Classes()[i]
-		if c.Namespace == namespace && (len(labels) == 0 || hasLabels(c.Labels, labels)) {
+		if c.Namespace == namespace && cluster.HasLabels(c.Labels, labels) {
 			count++
 		}
 	}
