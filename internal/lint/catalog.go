@@ -1,0 +1,13 @@
+package lint
+
+import (
+	"slices"
+	"strings"
+)
+
+// Rules lists every rule, sorted by ID.
+func Rules() []*Rule {
+	all := slices.Concat(selectorRules)
+	slices.SortFunc(all, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
