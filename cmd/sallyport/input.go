@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -58,11 +59,14 @@ func (in *input) modelFlags(c *cobra.Command) {
 
 // world is what a verb works on.
 type world struct {
+	written     *cluster.Snapshot // before the version's lens
 	snap        *cluster.Snapshot
 	model       *policy.Model
 	resolver    *question.Resolver
 	enforcement platform.Enforcement
-	notes       []string
+	facts       *facts
+	inputNotes  []string // of reading
+	notes       []string // those, and what version and plugin change
 }
 
 // read gives a builder that holds everything the flags name.
@@ -91,11 +95,12 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	if err := facts.complete(snap.Facts); err != nil {
 		return nil, err
 	}
-	w := &world{}
+	w := &world{written: snap, facts: facts}
 	for _, n := range snap.Notes {
 		w.note(n)
 	}
 	w.noteNotUnderstood(snap)
+	w.inputNotes = append(slices.Clone(w.notes), facts.notes...)
 	snap, lensNotes := facts.version.Apply(snap)
 	for _, n := range lensNotes {
 		w.note(n)

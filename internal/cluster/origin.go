@@ -19,7 +19,7 @@ type Origin struct {
 
 // At gives the place of a path inside the object, or of the nearest enclosing path that is known.
 func (o Origin) At(path string) Origin {
-	for p := path; p != ""; p = parentPath(p) {
+	for p := path; p != ""; p = ParentPath(p) {
 		if line, ok := o.Lines[p]; ok {
 			return Origin{File: o.File, Line: line, ResourceVersion: o.ResourceVersion}
 		}
@@ -43,7 +43,8 @@ func (o Origin) String() string {
 // MarshalText gives String, so that JSON carries the place as people read it.
 func (o Origin) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
-func parentPath(p string) string {
+// ParentPath gives the path that encloses a path inside an object; it is empty for the outermost.
+func ParentPath(p string) string {
 	return p[:max(strings.LastIndexAny(p, ".["), 0)]
 }
 

@@ -38,6 +38,7 @@ type Snapshot struct {
 	ForeignPolicies []ForeignPolicy
 	Unreadable      []Unreadable // with SkipUnreadable (S2), and what a server sent that has no sense
 	Notes           []Note       // of the reader, sorted by place
+	Ignores         []Ignore     // sorted by place
 }
 
 // Facts are statements about the cluster as a whole that the input itself carries (a saved
@@ -245,6 +246,15 @@ type Unreadable struct {
 type Note struct {
 	Origin Origin
 	Text   string
+}
+
+// Ignore is somebody's wish, written at an object, that a kind of finding is not held against it or
+// against a part of it.
+type Ignore struct {
+	Origin                Origin
+	Kind, Namespace, Name string // of the object
+	Path                  string // the part of the object; empty for all of it
+	Rule, Reason          string // as written: the rule may not exist, and the reason be missing
 }
 
 // NamespaceByName gives the namespace, or nil.

@@ -37,7 +37,7 @@ type Rule struct {
 	// Title says in one line what is found.
 	Title string
 
-	check func(*run)
+	check func(*run) // nil for the rules about ignores, which come after all others
 }
 
 // Object names what a finding is about. It is comparable; the zero value is the cluster as a whole.
@@ -64,6 +64,8 @@ type Finding struct {
 	// Message says what is wrong, Reason what follows from it, Fix what to do: a sentence each, in the
 	// user's words, without a full stop in Message. Reason and Fix may be empty.
 	Message, Reason, Fix string
+	// Ignored is what silences the finding; nil if it counts.
+	Ignored *cluster.Ignore
 }
 
 // Input is what is linted.
@@ -88,12 +90,15 @@ func (r *run) add(f Finding) {
 	r.findings = append(r.findings, f)
 }
 
-// Run gives every finding, sorted by place, then object, path, rule and message.
+// Run gives every finding, ignored ones too, sorted by place, then object, path, rule and message.
 func Run(in *Input) []Finding {
 	r := &run{Input: in}
 	for _, r.rule = range Rules() {
-		r.rule.check(r)
+		if r.rule.check != nil {
+			r.rule.check(r)
+		}
 	}
+	r.ignore()
 	slices.SortFunc(r.findings, compare)
 	return r.findings
 }
@@ -108,4 +113,15 @@ func compare(a, b Finding) int {
 func onPolicy(p *policy.Policy, path, message, reason, fix string) Finding {
 	return Finding{Object: Object{p.Ref.Kind, p.Ref.Namespace, p.Ref.Name}, Path: path, Origin: p.Origin.At(path),
 		Message: message, Reason: reason, Fix: fix}
+}
+
+// Worst gives the gravest severity among the findings that are not ignored; zero if there is none.
+func Worst(found []Finding) Severity {
+	worst := Severity(0)
+	for i := range found {
+		if found[i].Ignored == nil {
+			worst = max(worst, found[i].Rule.Severity)
+		}
+	}
+	return worst
 }

@@ -112,6 +112,8 @@ type source struct {
 	line  int
 	lines func() map[string]int
 	spec  string
+
+	ignores []objects.IgnoreComment
 }
 
 func (k *kustomized) doc(res *resource.Resource) (objects.Doc, error) {
@@ -133,6 +135,7 @@ func (k *kustomized) doc(res *resource.Resource) (objects.Doc, error) {
 		d.Origin.Line = s.line
 		if s.spec != "" && s.spec == specOf(data) { // lines inside it are those of the file only if it was not patched
 			d.Lines = s.lines
+			d.Ignores = s.ignores
 		}
 	}
 	return d, nil
@@ -167,7 +170,7 @@ func (k *kustomized) in(path string) []source {
 		defer in.Close()
 		f := &file{name: path, failed: func(cluster.Origin, string, string) {}}
 		f.found = func(d objects.Doc, _, kind string) {
-			s := source{kind: kind, name: nameOf(d.JSON), line: d.Origin.Line, spec: specOf(d.JSON)}
+			s := source{kind: kind, name: nameOf(d.JSON), line: d.Origin.Line, spec: specOf(d.JSON), ignores: d.Ignores}
 			if d.Lines != nil && isPolicyKind(kind) {
 				all := d.Lines()
 				s.lines = func() map[string]int { return all }

@@ -29,7 +29,7 @@ func (c *converter) collect(n *yaml.Node, path string, depth int, out map[string
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for i, item := range n.Content {
-			p := path + "[" + strconv.Itoa(i) + "]"
+			p := indexed(path, i)
 			out[p] = c.base + item.Line
 			c.collect(item, p, depth+1, out)
 		}
@@ -45,6 +45,8 @@ func (c *converter) collect(n *yaml.Node, path string, depth int, out map[string
 		}
 	}
 }
+
+func indexed(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 func joinPath(path, key string) string {
 	if path == "" {
@@ -114,7 +116,7 @@ func (l *jsonLines) value(path string) {
 			if c := l.next(); c == ']' || c == 0 {
 				break
 			}
-			p := path + "[" + strconv.Itoa(i) + "]"
+			p := indexed(path, i)
 			l.put(p, l.line)
 			l.value(p)
 		}

@@ -31,7 +31,7 @@ func (f *file) readYAML(in *bufio.Reader, line int) {
 	}
 	for {
 		text, err := readLine(in)
-		if isSeparator(text) && !onlyDirectives(doc.Bytes()) {
+		if isSeparator(text) && !onlyPreamble(doc.Bytes()) {
 			flush()
 		}
 		if !tooLarge {
@@ -87,21 +87,23 @@ func isEnd(line []byte) bool {
 	return bytes.HasPrefix(line, []byte("...")) && (len(line) == 3 || strings.ContainsRune(" \t\r\n", rune(line[3])))
 }
 
-// onlyDirectives tells whether text holds a %YAML directive and nothing that is not a comment; it
-// then belongs to the document that follows.
-func onlyDirectives(text []byte) bool {
-	directive := false
+// onlyPreamble tells whether text holds a %YAML directive or a comment that asks to ignore a finding,
+// and nothing that is not a comment; it then belongs to the document that follows.
+func onlyPreamble(text []byte) bool {
+	preamble := false
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSpace(line)
 		switch {
-		case len(line) == 0 || line[0] == '#':
+		case len(line) == 0:
+		case line[0] == '#':
+			preamble = preamble || bytes.Contains(line, []byte(objects.IgnoreMarker))
 		case line[0] == '%':
-			directive = true
+			preamble = true
 		default:
 			return false
 		}
 	}
-	return directive
+	return preamble
 }
 
 var (
@@ -129,6 +131,8 @@ func (f *file) document(text []byte, start int) {
 		return // nothing but comments
 	}
 	c := &converter{base: start - 1, text: text}
+	top := root.Content[0] // a comment that an empty line parts from the object is the document's
+	top.HeadComment, top.FootComment = root.HeadComment+"\n"+top.HeadComment, top.FootComment+"\n"+root.FootComment
 	f.value(root.Content[0], c, "", "")
 }
 
@@ -166,7 +170,7 @@ func (f *file) value(n *yaml.Node, c *converter, apiVersion, kind string) {
 	}
 	f.found(objects.Doc{
 		JSON: data, Origin: f.origin(c.base + n.Line), APIVersion: apiVersion, Kind: kind,
-		Lines: func() map[string]int { return c.lines(n) },
+		Lines: func() map[string]int { return c.lines(n) }, Ignores: c.ignores(n),
 	}, apiVersion, kind)
 }
 

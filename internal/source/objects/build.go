@@ -55,6 +55,7 @@ func (a *assembly) take(it *item) {
 		return
 	}
 	a.use(it.key.namespace)
+	a.ignores(it)
 	if it.policy != nil {
 		a.policy(it)
 		return
@@ -191,6 +192,7 @@ func (a *assembly) finish() {
 	slices.SortFunc(s.Unreadable, func(x, y cluster.Unreadable) int {
 		return cmp.Or(compareOrigin(x.Origin, y.Origin), strings.Compare(x.Why, y.Why))
 	})
+	slices.SortStableFunc(s.Ignores, func(x, y cluster.Ignore) int { return compareOrigin(x.Origin, y.Origin) })
 	s.Notes = append(b.notes, b.unneededNotes()...)
 	compareNotes := func(x, y cluster.Note) int {
 		return cmp.Or(compareOrigin(x.Origin, y.Origin), strings.Compare(x.Text, y.Text))

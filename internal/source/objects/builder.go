@@ -29,6 +29,8 @@ type Doc struct {
 	// Lines gives the line of every path inside the object; it is asked for policies and for objects
 	// with a problem only. May be nil.
 	Lines func() map[string]int
+	// Ignores are the comments that begin with IgnoreMarker.
+	Ignores []IgnoreComment
 	// FromServer: the object was accepted by an API server, so that a policy which is not understood
 	// is news about Sallyport's age and not the user's mistake (S32).
 	FromServer bool
@@ -81,6 +83,7 @@ type item struct {
 	policy     *policy // nil for everything else
 	problems   []problem
 	notes      []problem
+	ignores    []IgnoreComment
 }
 
 // unneeded counts the objects of a kind that nothing here reads.
@@ -243,7 +246,7 @@ func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
 	if !info.policy && info.slim == nil {
 		return
 	}
-	it := &item{origin: withoutLines(d.Origin), fromServer: d.FromServer, base: d.Base, hash: contentHash(d.JSON)}
+	it := &item{origin: withoutLines(d.Origin), fromServer: d.FromServer, base: d.Base, hash: contentHash(d.JSON), ignores: d.Ignores}
 	it.key.groupKind = gk
 	var names *nameMeta
 	if info.policy {
@@ -258,6 +261,7 @@ func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
 	if d.Lines != nil && (info.policy || len(it.problems) > 0 || len(it.notes) > 0) {
 		it.origin.Lines = d.Lines()
 	}
+	it.ignores = append(it.ignores, annotatedIgnores(names.Annotations, it.origin)...)
 	if it.key.name == "" { // it cannot be told from others, so it is reported right here
 		b.report(it)
 		return

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sallyport.dev/sallyport/internal/lint"
+	"sallyport.dev/sallyport/internal/policy"
+	"sallyport.dev/sallyport/internal/report"
+)
+
+// failOn gives the mildest severity that fails for each word of --fail-on.
+var failOn = map[string]lint.Severity{"note": lint.Note, "warning": lint.Warning, "error": lint.Error, "never": lint.Error + 1}
+
+func newLint() *cobra.Command {
+	var in input
+	var fail, output string
+	c := &cobra.Command{
+		Use:   "lint",
+		Short: "Find mistakes in policies",
+		Long: `Find mistakes in policies: what cannot mean what its author meant, what has no effect, and what a
+cluster will miss once the policies apply. Each finding names its rule; docs/lint has a page for
+each rule.
+
+A finding that is no mistake is ignored by a comment on or above the line it names,
+
+  # sallyport:ignore RULE REASON
+
+or, for a whole object, by the annotation sallyport.dev/ignore with a line "RULE REASON" for each
+rule. Ignored findings are counted, and in the other formats marked.
+
+Exit status: 0 if nothing is found from --fail-on up, 2 if something is, 1 if the input could not
+be read.`,
+		Example: `  sallyport lint -f manifests
+  sallyport lint -f manifests --fail-on error
+  sallyport lint -f manifests -o sarif > sallyport.sarif
+  helm template ./chart | sallyport lint -f -`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("lint takes no arguments, and got %d (see sallyport lint --help)", len(args))
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := oneOf("--fail-on", fail, "note", "warning", "error", "never"); err != nil {
+				return err
+			}
+			if err := validOutput(output, "text", "json", "sarif", "junit"); err != nil {
+				return err
+			}
+			w, err := in.load(c)
+			if err != nil {
+				return err
+			}
+			found := w.lint()
+			if err := w.printLint(c, output, found, failOn[fail]); err != nil {
+				return err
+			}
+			if lint.Worst(found) >= failOn[fail] {
+				return exitStatus(2)
+			}
+			return nil
+		},
+	}
+	in.sourceFlags(c)
+	in.modelFlags(c)
+	c.Flags().StringVar(&fail, "fail-on", "warning", "exit with 2 from this `SEVERITY` up: note, warning, error or never")
+	c.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text, json, sarif or junit")
+	return c
+}
+
+// lint checks the policies as if something enforced them; that nothing does is a finding by itself.
+func (w *world) lint() []lint.Finding {
+	m := w.model
+	if o := m.Options(); o.Behaviour.NotEnforced {
+		o.Behaviour = policy.Behaviour{}
+		m = policy.Compile(w.snap, o)
+	}
+	return lint.Run(&lint.Input{Written: w.written, Model: m, Version: w.facts.version, Plugin: w.facts.plugin})
+}
+
+func (w *world) printLint(c *cobra.Command, output string, found []lint.Finding, failOn lint.Severity) error {
+	out := c.OutOrStdout()
+	o := report.LintOptions{Version: version, FailOn: failOn, Notes: w.inputNotes, Color: isTerminal(out)}
+	switch output {
+	case "json":
+		return report.LintJSON(out, found, o)
+	case "sarif":
+		return report.LintSARIF(out, found, o)
+	case "junit":
+		return report.LintJUnit(out, found, o)
+	}
+	return report.Lint(out, found, o)
+}

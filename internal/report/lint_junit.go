@@ -1,0 +1,84 @@
+package report
+
+import (
+	"encoding/xml"
+	"io"
+
+	"sallyport.dev/sallyport/internal/lint"
+	"sallyport.dev/sallyport/internal/names"
+)
+
+type junitSuites struct {
+	XMLName xml.Name   `xml:"testsuites"`
+	Suite   junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Errors   int         `xml:"errors,attr"`
+	Skipped  int         `xml:"skipped,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Failure *junitMessage `xml:"failure"`
+	Skipped *junitMessage `xml:"skipped"`
+	Out     string        `xml:"system-out,omitempty"`
+}
+
+type junitMessage struct {
+	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr,omitempty"`
+	Text    string `xml:",chardata"`
+}
+
+// LintJUnit prints a test for each finding, and one that passes for each rule without any. A finding
+// that is milder than FailOn passes with its text, and an ignored one is skipped.
+func LintJUnit(w io.Writer, found []lint.Finding, o LintOptions) error {
+	s := junitSuite{Name: "sallyport lint"}
+	byRule := map[*lint.Rule][]*lint.Finding{}
+	for i := range found {
+		byRule[found[i].Rule] = append(byRule[found[i].Rule], &found[i])
+	}
+	for _, r := range lint.Rules() {
+		for _, f := range byRule[r] {
+			s.add(f, o.FailOn)
+		}
+		if len(byRule[r]) == 0 {
+			s.Cases = append(s.Cases, junitCase{Class: r.ID, Name: r.Title})
+		}
+	}
+	s.Tests = len(s.Cases)
+	text, err := xml.MarshalIndent(junitSuites{Suite: s}, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, xml.Header+string(text)+"\n")
+	return err
+}
+
+func (s *junitSuite) add(f *lint.Finding, failOn lint.Severity) {
+	c := junitCase{Class: f.Rule.ID, Name: names.Safe(f.Object.String())}
+	if f.Path != "" {
+		c.Name += " " + names.Safe(f.Path)
+	}
+	text := names.Safe(lintWords(f))
+	if at := f.Origin.String(); at != "" {
+		text = names.Safe(at) + ": " + text
+	}
+	switch {
+	case f.Ignored != nil:
+		s.Skipped++
+		c.Skipped = &junitMessage{Message: names.Safe("ignored: " + f.Ignored.Reason), Text: text}
+	case f.Rule.Severity >= failOn:
+		s.Failures++
+		c.Failure = &junitMessage{Message: names.Safe(f.Message), Type: f.Rule.Severity.String(), Text: text}
+	default:
+		c.Out = f.Rule.Severity.String() + ": " + text
+	}
+	s.Cases = append(s.Cases, c)
+}
