@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"encoding/binary"
 	"slices"
 
 	"sallyport.dev/sallyport/internal/eval"
@@ -28,8 +27,7 @@ type Reach struct {
 	space       *policy.Space
 	outside     []policy.Region
 	byNamespace bool
-	partyOf     []int   // by pod
-	portsID     []int32 // by class: equal for classes that declare the same named ports
+	partyOf     []int // by pod
 	families    []family
 	decisions   *table
 }
@@ -45,7 +43,6 @@ type family struct {
 // New analyses a model. space must hold the regions of Options.Outside.
 func New(m *policy.Model, space *policy.Space, o Options) *Reach {
 	r := &Reach{m: m, space: space, outside: o.Outside, byNamespace: o.ByNamespace, decisions: newTable()}
-	r.numberPorts()
 	r.parties()
 	for _, f := range m.Families() {
 		fam := family{space: r.fill(f)}
@@ -54,24 +51,6 @@ func New(m *policy.Model, space *policy.Space, o Options) *Reach {
 		r.families = append(r.families, fam)
 	}
 	return r
-}
-
-func (r *Reach) numberPorts() {
-	ids := map[string]int32{}
-	r.portsID = make([]int32, len(r.m.Classes()))
-	for i := range r.m.Classes() {
-		var key []byte
-		for _, p := range r.m.Classes()[i].Ports {
-			key = append(append(key, p.Name...), 0, byte(p.Proto))
-			key = binary.BigEndian.AppendUint16(key, p.Port)
-		}
-		id, ok := ids[string(key)]
-		if !ok {
-			id = int32(len(ids))
-			ids[string(key)] = id
-		}
-		r.portsID[i] = id
-	}
 }
 
 // rows computes the decisions of each cell on each other cell for a direction.

@@ -55,7 +55,7 @@ func (w *rowWriter) subjectKey(c *cell) string {
 	}
 	key = append(key, 0xff, 0xff)
 	if w.d == flow.Ingress {
-		key = binary.AppendUvarint(key, uint64(w.r.portsID[c.class]))
+		key = binary.AppendUvarint(key, uint64(w.r.m.PortsOf(c.class)))
 	}
 	return string(binary.AppendUvarint(key, uint64(len(class.Foreign(w.d)))))
 }
@@ -124,7 +124,7 @@ func (w *rowWriter) row(c *cell) []uint32 {
 		if rel.named {
 			k.ports = -1
 			if o.class >= 0 {
-				k.ports = w.r.portsID[o.class]
+				k.ports = int32(w.r.m.PortsOf(o.class))
 			}
 		}
 		id, ok := memo[k]

@@ -22,6 +22,11 @@ func Side(m *policy.Model, f *flow.Flow, d flow.Direction) flow.Verdict {
 	return directionVerdict(m, f, d, m.Options().Strict)
 }
 
+// Surely is Side where nothing is assumed: what S17 would otherwise take not to match is unknown.
+func Surely(m *policy.Model, f *flow.Flow, d flow.Direction) flow.Verdict {
+	return directionVerdict(m, f, d, true)
+}
+
 func verdict(m *policy.Model, f *flow.Flow, strict bool) flow.Verdict {
 	egress := directionVerdict(m, f, flow.Egress, strict)
 	if egress == flow.Denied {

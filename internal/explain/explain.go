@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/cover"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -87,7 +88,7 @@ func OfPolicy(m *policy.Model, p *policy.Policy) Policy {
 	sure := m.SubjectClasses(p, policy.Yes)
 	all := m.SubjectClasses(p, policy.Maybe)
 	out.Subject.Now, out.Subject.Maybe = workloads(m, sure), workloads(m, except(all, sure))
-	var cover *covering
+	var search *cover.Search
 	for _, d := range flow.Directions {
 		if p.Applies(d) {
 			out.Isolates = append(out.Isolates, d)
@@ -99,16 +100,29 @@ func OfPolicy(m *policy.Model, p *policy.Policy) Policy {
 			r := describe(m, p, d, &p.Rules(d)[i])
 			r.NoSubject = len(all) == 0
 			if !r.NoSubject && p.Tier == policy.NetworkPolicyTier {
-				if cover == nil {
-					cover = newCovering(m, p)
+				if search == nil {
+					search = cover.New(m)
 				}
-				r.Covered = cover.by(d, &p.Rules(d)[i], sure)
+				r.Covered = allowing(search.Ask(p, d, &p.Rules(d)[i]))
 			}
 			side.Rules = append(side.Rules, r)
 		}
 		if len(side.Rules) > 0 || side.Inert > 0 {
 			out.Sides = append(out.Sides, side)
 		}
+	}
+	return out
+}
+
+// allowing lists the rules that cover one, or nothing if one of them does not allow: then the rule has
+// no effect, but not because it is not needed.
+func allowing(a cover.Answer) []cluster.RuleID {
+	var out []cluster.RuleID
+	for _, o := range a.By {
+		if o.Action != policy.Accept {
+			return nil
+		}
+		out = append(out, o.ID)
 	}
 	return out
 }

@@ -41,6 +41,22 @@ func (c *compiler) classes() {
 		m.class[i] = int32(id)
 		m.classes[id].Members = append(m.classes[id].Members, i)
 	}
+	c.numberPorts()
+}
+
+func (c *compiler) numberPorts() {
+	ids := map[string]int{}
+	var key []byte
+	for i := range c.m.classes {
+		cl := &c.m.classes[i]
+		key = appendPorts(key[:0], cl.Ports)
+		id, ok := ids[string(key)]
+		if !ok {
+			id = len(ids)
+			ids[string(key)] = id
+		}
+		cl.portsID = id
+	}
 }
 
 // namedPorts keeps what rules can refer to, sorted, so that the written order makes no classes.
@@ -69,6 +85,10 @@ func appendClassKey(key []byte, p *cluster.Pod, ports []cluster.ContainerPort) [
 	for _, k := range keys {
 		key = appendText(appendText(key, k), p.Labels[k])
 	}
+	return appendPorts(key, ports)
+}
+
+func appendPorts(key []byte, ports []cluster.ContainerPort) []byte {
 	for _, port := range ports {
 		key = append(appendText(key, port.Name), byte(port.Proto))
 		key = binary.BigEndian.AppendUint16(key, port.Port)

@@ -86,6 +86,7 @@ type Class struct {
 	subject    [2]Subject
 	foreign    [2][]int // indices in Snapshot.ForeignPolicies, by direction
 	yes, maybe []int32  // distinct selector pairs (Model.sets) that match, ascending
+	portsID    int      // see Model.PortsOf
 }
 
 // Subject gives what applies to the class for a direction.
@@ -139,6 +140,10 @@ func (m *Model) Classes() []Class { return m.classes }
 
 // ClassOf gives the class of a pod by its index in the Snapshot, or -1 for a hostNetwork pod (S23).
 func (m *Model) ClassOf(pod int) int { return int(m.class[pod]) }
+
+// PortsOf numbers the named ports that a class declares: the number is equal for classes that declare
+// the same.
+func (m *Model) PortsOf(class int) int { return m.classes[class].portsID }
 
 // PodRanges lists every known pod range: of the options, of the Snapshot's facts and of its nodes.
 func (m *Model) PodRanges() []netip.Prefix { return m.ranges }
