@@ -83,6 +83,8 @@ type run struct {
 	*Input
 	rule     *Rule
 	findings []Finding
+	facts    facts
+	people   *population // see population
 }
 
 func (r *run) add(f Finding) {
