@@ -7,7 +7,7 @@ import (
 
 // Rules lists every rule, sorted by ID.
 func Rules() []*Rule {
-	all := slices.Concat(ignoreRules, selectorRules)
+	all := slices.Concat(ignoreRules, selectorRules, coverageRules, dnsRules, metadataRules, pairRules, spareRules)
 	slices.SortFunc(all, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

@@ -83,6 +83,7 @@ type run struct {
 	*Input
 	rule     *Rule
 	findings []Finding
+	facts    facts
 }
 
 func (r *run) add(f Finding) {
