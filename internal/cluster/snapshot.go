@@ -174,6 +174,20 @@ type ServicePort struct {
 	NodePort   uint16
 }
 
+// TargetPorts gives the numbers that the port leads to at a pod: none if targetPort is a name that the
+// pod does not declare.
+func (sp ServicePort) TargetPorts(p *Pod) []uint16 {
+	if sp.TargetName == "" {
+		return []uint16{sp.Target}
+	}
+	for _, c := range p.Ports {
+		if c.Name == sp.TargetName && c.Proto == sp.Proto {
+			return []uint16{c.Port}
+		}
+	}
+	return nil
+}
+
 // Backend is one endpoint of an EndpointSlice.
 type Backend struct {
 	Addr  netip.Addr

@@ -33,7 +33,7 @@ func (a *blockAt) finding(message, reason, fix string) Finding {
 	return onPolicy(a.p, peerPath(a.p, a.d, a.rule, a.peer), message, reason, fix)
 }
 
-func (r *run) eachBlock(visit func(a *blockAt)) {
+func (r *run) blocks(visit func(a *blockAt)) {
 	r.eachRule(func(p *policy.Policy, d flow.Direction, rule *policy.Rule) {
 		for i := range rule.Peers {
 			for j := range rule.Peers[i].Blocks {
@@ -83,7 +83,7 @@ func serviceAddress(r *run) {
 		}
 	}
 	sortHolders(services)
-	r.eachBlock(func(a *blockAt) {
+	r.blocks(func(a *blockAt) {
 		if !narrow(a.block) {
 			return
 		}
@@ -134,7 +134,7 @@ func blockOverCluster(r *run) {
 		return // then no block matches a pod or a node
 	}
 	pods, nodes := r.addresses()
-	r.eachBlock(func(a *blockAt) {
+	r.blocks(func(a *blockAt) {
 		if everything(a.block) {
 			return
 		}
@@ -209,22 +209,13 @@ func blockOfEverything(r *run) {
 	if r.Model.Options().Behaviour.BlocksMatchOutsideOnly {
 		return
 	}
-	r.eachBlock(func(a *blockAt) {
+	r.blocks(func(a *blockAt) {
 		if !everything(a.block) || a.d != flow.Egress || a.rule.Action != policy.Accept {
 			return
 		}
-		metadata := "169.254.169.254"
-		if a.block.CIDR.Addr().Is6() {
-			metadata = "fd00:ec2::254"
-		}
-		if r.Model.Options().BlockMetadata {
-			metadata = ""
-		} else {
-			metadata = ", and to " + metadata + ", where clouds hand out a node's credentials"
-		}
-		r.add(a.finding(a.block.String()+" is also every pod and every node of the cluster",
-			"The rule lets packets out to each of them"+metadata+".",
-			"Name the ranges that are needed, or put the cluster's own and 169.254.169.254/32 under except."))
+		r.add(a.finding(a.block.String()+" holds every pod and every node of the cluster too",
+			"The rule lets packets out to each of them, as far as they let them in.",
+			"Name the ranges that are needed, or put the cluster's own under except."))
 	})
 }
 

@@ -25,18 +25,10 @@ func inertRules(r *run) {
 			if n == 1 {
 				rules = "its rule for " + d.String() + " has"
 			}
-			r.add(onPolicy(p, "spec."+d.String(), fmt.Sprintf("%s no effect, because policyTypes does not list %s", rules, typeName(d)),
-				"The policy neither allows nor isolates anything for "+d.String()+".", "Add "+typeName(d)+" to policyTypes, or take the rules out."))
+			r.add(onPolicy(p, "spec."+d.String(), fmt.Sprintf("%s no effect, because policyTypes does not list %s", rules, typeWord(d)),
+				"The policy neither allows nor isolates anything for "+d.String()+".", "Add "+typeWord(d)+" to policyTypes, or take the rules out."))
 		}
 	}
-}
-
-// typeName gives a direction as policyTypes spells it.
-func typeName(d flow.Direction) string {
-	if d == flow.Egress {
-		return "Egress"
-	}
-	return "Ingress"
 }
 
 // closesAlone tells whether a policy isolates pods for a direction and allows nothing there, while it has
@@ -105,9 +97,9 @@ func directionWithoutRules(r *run) {
 			if d == flow.Egress {
 				what = "lets nothing out"
 			}
-			r.add(onPolicy(p, "spec.policyTypes", fmt.Sprintf("policyTypes lists %s, and the policy has no rule for it: it %s", typeName(d), what),
+			r.add(onPolicy(p, "spec.policyTypes", fmt.Sprintf("policyTypes lists %s, and the policy has no rule for it: it %s", typeWord(d), what),
 				"No other policy is about "+d.String()+" of these pods, so this one alone closes it.",
-				fmt.Sprintf("Write %s: [] if that is meant, else take %s out of policyTypes.", d, typeName(d))))
+				fmt.Sprintf("Write %s: [] if that is meant, else take %s out of policyTypes.", d, typeWord(d))))
 		}
 	}
 }

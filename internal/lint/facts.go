@@ -5,12 +5,19 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/cover"
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/policy"
 )
 
 // facts are what several rules work out of the model; each is made when first needed.
 type facts struct {
-	ends *cover.Search
+	ends     *cover.Search
+	refused  []refusal // see run.refusals
+	unpaired bool      // some rules were not looked at for refusals
+	spare    *spare    // see run.spare
 }
 
 // search finds the ends that the model tells apart.
@@ -19,6 +26,33 @@ func (r *run) search() *cover.Search {
 		r.facts.ends = cover.New(r.Model)
 	}
 	return r.facts.ends
+}
+
+// decided gives the verdict of one direction of a flow that holds whatever an address that is not known
+// may be, and whatever policies of other engines say; unknown where there is none.
+func (r *run) decided(f *flow.Flow, d flow.Direction) flow.Verdict {
+	if _, class, ok := r.Model.NewQuery(f, d); ok && len(r.Model.Classes()[class].Foreign(d)) > 0 {
+		return flow.Unknown
+	}
+	return eval.Surely(r.Model, f, d)
+}
+
+// closed tells whether a flow is surely denied.
+func (r *run) closed(f *flow.Flow) bool {
+	return r.decided(f, flow.Egress) == flow.Denied || r.decided(f, flow.Ingress) == flow.Denied
+}
+
+// flowBetween makes a flow without protocol and port; ok is false where the ends have no family in
+// common, or are one pod.
+func flowBetween(from, to cover.End) (f flow.Flow, ok bool) {
+	same := from.Kind == flow.Pod && to.Kind == flow.Pod && from.Index == to.Index
+	return flow.Flow{From: from.End, To: to.End, Family: from.Family}, from.Family == to.Family && !same
+}
+
+// anyPod gives one pod of a class for questions about rules that select it, which do not hang on its address.
+func (r *run) anyPod(class int, family flow.Family) cover.End {
+	pod := r.Model.Classes()[class].Members[0]
+	return cover.End{End: flow.End{Kind: flow.Pod, Index: pod, Addr: r.Model.Snapshot().Pods[pod].Addr(family)}, Family: family}
 }
 
 // workloads names the workloads of classes, sorted.
@@ -42,4 +76,49 @@ func list(names []string) string {
 		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
 	}
 	return strings.Join(names, ", ")
+}
+
+// kinds spells those kinds of workload whose spelling has more than a first capital.
+var kinds = map[string]string{"statefulset": "StatefulSet", "daemonset": "DaemonSet", "replicaset": "ReplicaSet",
+	"replicationcontroller": "ReplicationController", "cronjob": "CronJob"}
+
+// onWorkload makes a finding about the workload of a pod.
+func onWorkload(p *cluster.Pod, message, reason, fix string) Finding {
+	kind, ok := kinds[p.Owner.Kind]
+	if !ok {
+		kind = strings.ToUpper(p.Owner.Kind[:1]) + p.Owner.Kind[1:]
+	}
+	return Finding{Object: Object{kind, p.Owner.Namespace, p.Owner.Name}, Origin: p.Origin, Message: message, Reason: reason, Fix: fix}
+}
+
+// isolating gives the NetworkPolicy that a missing egress or ingress rule belongs into: of those that
+// isolate a class, the first with rules, or else the first.
+func (r *run) isolating(class int, d flow.Direction) *policy.Policy {
+	list := r.Model.Classes()[class].Subject(d).Policies
+	for _, p := range list {
+		if len(p.Rules(d)) > 0 {
+			return p
+		}
+	}
+	if len(list) > 0 {
+		return list[0]
+	}
+	return nil
+}
+
+// onDenial makes a finding at what denies a direction of a flow: the rule of a cluster policy, or the
+// policy that a rule is missing from. ok is false where there is no such place.
+func (r *run) onDenial(f *flow.Flow, d flow.Direction, message, reason, fix string) (Finding, bool) {
+	why := eval.Decide(r.Model, f)
+	side := why.Directions()[d-flow.Egress]
+	switch side.Reason {
+	case flow.AdminRule, flow.BaselineRule:
+		if p := r.Model.Policy(side.Rule.Policy); p != nil {
+			return onPolicy(p, side.Rule.Path(), message, reason, fix), true
+		}
+	case flow.Isolated:
+		_, class, _ := r.Model.NewQuery(f, d)
+		return onPolicy(r.isolating(class, d), "", message, reason, fix), true
+	}
+	return Finding{}, false
 }

@@ -140,7 +140,7 @@ func (r *run) windowsPorts() {
 // blocksOutsideOnly finds blocks that look as if pods or nodes were meant.
 func (r *run) blocksOutsideOnly() {
 	pods, nodes := r.addresses()
-	r.eachBlock(func(a *blockAt) {
+	r.blocks(func(a *blockAt) {
 		if a.block.CIDR.Bits() == 0 {
 			return
 		}

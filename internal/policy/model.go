@@ -287,6 +287,20 @@ var (
 // AzureWirePorts are the ports of Azure's own metadata address that S27 names.
 var AzureWirePorts = [...]uint16{80, 32526}
 
+// MetadataPorts lists the metadata addresses of S27 with the TCP ports that serve metadata there.
+func (m *Model) MetadataPorts() []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, a := range metadataAddrs {
+		out = append(out, netip.AddrPortFrom(a, 80))
+	}
+	if m.opts.Azure {
+		for _, port := range AzureWirePorts {
+			out = append(out, netip.AddrPortFrom(azureWire, port))
+		}
+	}
+	return out
+}
+
 // BlockedMetadata tells whether a destination is a metadata address that is blocked (S27).
 func (m *Model) BlockedMetadata(to netip.Addr, proto netset.Proto, port uint16) bool {
 	if !m.opts.BlockMetadata || !to.IsValid() {

@@ -203,7 +203,7 @@ func (r *Resolver) addTargets(e *End, sp cluster.ServicePort, pods []int) {
 	t := Target{Proto: sp.Proto, Asked: sp.Port, Family: onlyFamily(e.Service.ClusterIPs)}
 	for _, i := range pods {
 		t.End = flow.End{Kind: flow.Pod, Index: i}
-		for _, t.Port = range targetPorts(&snap.Pods[i], sp) {
+		for _, t.Port = range sp.TargetPorts(&snap.Pods[i]) {
 			e.Targets = append(e.Targets, t)
 		}
 	}
@@ -233,20 +233,6 @@ func onlyFamily(addrs []netip.Addr) flow.Family {
 		}
 	}
 	return out
-}
-
-// targetPorts gives the numbers that a service port leads to at a pod: none if targetPort is a name
-// that the pod does not declare.
-func targetPorts(p *cluster.Pod, sp cluster.ServicePort) []uint16 {
-	if sp.TargetName == "" {
-		return []uint16{sp.Target}
-	}
-	for _, c := range p.Ports {
-		if c.Name == sp.TargetName && c.Proto == sp.Proto {
-			return []uint16{c.Port}
-		}
-	}
-	return nil
 }
 
 func portsText(ports []cluster.ServicePort) string {

@@ -1,0 +1,342 @@
+package lint
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/cover"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// dnsRules are about pods that may connect to something, but not to what tells them its address.
+var dnsRules = []*Rule{
+	{ID: "dns-cut", Severity: Warning, Title: "pods that may connect out cannot reach the cluster's DNS", check: dnsCut},
+	{ID: "dns-tcp-cut", Severity: Note, Title: "pods reach the cluster's DNS over UDP, but not over TCP", check: dnsTCPCut},
+}
+
+// dnsPort is where clients ask; a Service may lead to another port of its pods.
+const dnsPort = 53
+
+// dnsNamespaces are where clusters keep their resolver.
+var dnsNamespaces = []string{"kube-system", "openshift-dns"}
+
+// localDNS is the address of the cache that clusters may run on each node.
+var localDNS = netip.MustParseAddr("169.254.20.10")
+
+// resolver is the cluster's DNS: the pods behind its Services, and what stands before them.
+type resolver struct {
+	name    string // of the first Service, or of the pods
+	pods    map[int]bool
+	targets []dnsTarget
+	cache   []dnsTarget // the node's own cache, where the input has one
+	local   dnsTarget   // that cache's address, for who allows it by name
+}
+
+type dnsTarget struct {
+	end   cover.End
+	proto netset.Proto
+	port  uint16
+}
+
+// resolver finds the cluster's DNS in the input; nil if it is not there.
+func (r *run) resolver() *resolver {
+	out := &resolver{pods: map[int]bool{}, local: addressTarget(localDNS)}
+	snap := r.Model.Snapshot()
+	for i := range snap.Services {
+		s := &snap.Services[i]
+		if len(s.Selector) == 0 || !slices.Contains(dnsNamespaces, s.Namespace) {
+			continue
+		}
+		for _, sp := range s.Ports {
+			if sp.Port == dnsPort {
+				r.addBackends(out, s, sp)
+			}
+		}
+	}
+	if len(out.targets) == 0 {
+		r.addNamedResolver(out)
+	}
+	if len(out.targets) == 0 {
+		return nil
+	}
+	for i := range snap.Pods {
+		if p := &snap.Pods[i]; p.HostNetwork && p.Namespace == dnsNamespaces[0] && p.Labels["k8s-app"] == "node-local-dns" {
+			out.cache = r.cacheTargets()
+		}
+	}
+	return out
+}
+
+// addBackends adds the pods behind a port of a Service.
+func (r *run) addBackends(out *resolver, s *cluster.Service, sp cluster.ServicePort) {
+	name := s.Namespace + "/service/" + s.Name
+	for _, b := range r.backends(s, sp) {
+		out.add(name, b.end, sp.Proto, b.port)
+		out.pods[b.end.Index] = true
+	}
+}
+
+func (x *resolver) add(name string, end cover.End, proto netset.Proto, port uint16) {
+	if x.name == "" {
+		x.name = name
+	}
+	x.targets = append(x.targets, dnsTarget{end, proto, port})
+}
+
+// addNamedResolver adds the pods that carry the resolver's label, where no Service is in the input.
+func (r *run) addNamedResolver(out *resolver) {
+	snap := r.Model.Snapshot()
+	for class := range r.Model.Classes() {
+		c := &r.Model.Classes()[class]
+		app := c.Labels["k8s-app"]
+		if c.Namespace != dnsNamespaces[0] || app != "kube-dns" && app != "coredns" {
+			continue
+		}
+		for _, end := range r.search().Pods(class) {
+			for _, proto := range []netset.Proto{netset.UDP, netset.TCP} {
+				out.add(snap.Pods[end.Index].Owner.String(), end, proto, dnsPort)
+			}
+			out.pods[end.Index] = true
+		}
+	}
+}
+
+// cacheTargets are the addresses that pods ask where each node runs a cache: the cache's own, and the
+// Services', which it answers too.
+func (r *run) cacheTargets() []dnsTarget {
+	out := []dnsTarget{addressTarget(localDNS)}
+	snap := r.Model.Snapshot()
+	for i := range snap.Services {
+		if s := &snap.Services[i]; slices.Contains(dnsNamespaces, s.Namespace) {
+			for _, a := range s.ClusterIPs {
+				out = append(out, addressTarget(a))
+			}
+		}
+	}
+	return out
+}
+
+// addressTarget is an address that answers on port 53 of both protocols.
+func addressTarget(a netip.Addr) dnsTarget {
+	return dnsTarget{end: cover.End{End: flow.End{Kind: flow.Address, Addr: a}, Family: flow.FamilyOf(a)}, port: dnsPort}
+}
+
+func dnsCut(r *run) { r.eachDNS(netset.UDP) }
+
+func dnsTCPCut(r *run) { r.eachDNS(netset.TCP) }
+
+// dnsFinding gathers the classes for which one finding is made.
+type dnsFinding struct {
+	at      Finding
+	classes []int
+}
+
+// eachDNS looks at each class that may connect to something: with UDP for those that cannot ask the
+// resolver over UDP, with TCP for those that can, but not over TCP.
+func (r *run) eachDNS(proto netset.Proto) {
+	x := r.resolver()
+	found := map[string]*dnsFinding{}
+	var order []string
+	for class := range r.Model.Classes() {
+		f, ok := r.dnsOf(x, class, proto)
+		if !ok {
+			continue
+		}
+		key := f.Object.String() + " " + f.Path
+		if found[key] == nil {
+			found[key] = &dnsFinding{at: f}
+			order = append(order, key)
+		}
+		found[key].classes = append(found[key].classes, class)
+	}
+	for _, key := range order {
+		f := found[key].at
+		f.Message = list(r.workloads(found[key].classes)) + " " + f.Message
+		r.add(f)
+	}
+}
+
+// dnsOf makes the finding about a class, without the names of its workloads.
+func (r *run) dnsOf(x *resolver, class int, proto netset.Proto) (Finding, bool) {
+	if x == nil {
+		return r.noWayToDNS(class, proto)
+	}
+	witness, d, cut := r.cutFrom(x, class, proto)
+	if !cut {
+		return Finding{}, false
+	}
+	if proto == netset.TCP {
+		if _, _, too := r.cutFrom(x, class, netset.UDP); too {
+			return Finding{}, false // dns-cut says it
+		}
+		return r.onDenial(&witness, d, fmt.Sprintf("cannot reach the cluster's DNS, %s, on tcp/53", x.name),
+			"Answers that are too long for UDP do not arrive.", "Allow tcp/53 beside udp/53.")
+	}
+	reason := "They are isolated for egress and no rule lets them out to it, so no name resolves."
+	if d == flow.Ingress {
+		reason = "Its own pods do not let them in, so no name resolves."
+	} else if a, ok := r.allowsAddress(class); ok {
+		reason = fmt.Sprintf("A rule names the Service's address %s, but policies see the pods behind it, so no name resolves.", a)
+	}
+	return r.onDenial(&witness, d, fmt.Sprintf("cannot reach the cluster's DNS, %s, on udp/53", x.name), reason, r.dnsFix(x, d))
+}
+
+func (r *run) dnsFix(x *resolver, d flow.Direction) string {
+	for _, t := range x.targets {
+		p := &r.Model.Snapshot().Pods[t.end.Index]
+		for _, key := range []string{"k8s-app", "app.kubernetes.io/name", "dns.operator.openshift.io/daemonset-dns"} {
+			if v, ok := p.Labels[key]; ok && d == flow.Egress {
+				return fmt.Sprintf("Allow egress to pods with %s=%s in namespace %s on udp/%d and tcp/%d.", key, v, p.Namespace, t.port, t.port)
+			}
+		}
+	}
+	if d == flow.Egress {
+		return "Allow egress to its pods on udp/53 and tcp/53."
+	}
+	return "Allow ingress from every namespace on udp/53 and tcp/53."
+}
+
+// cutFrom tells whether every way to the resolver over a protocol is surely denied to a class that may
+// connect to something, and gives one flow and the direction that denies it. A class whose egress is
+// denied altogether has no use for names.
+func (r *run) cutFrom(x *resolver, class int, proto netset.Proto) (witness flow.Flow, d flow.Direction, cut bool) {
+	if !r.connects(class) {
+		return witness, d, false
+	}
+	others := x.cache
+	if r.namesLocalDNS(class) {
+		others = append(slices.Clone(others), x.local)
+	}
+	d = flow.Egress
+	for _, from := range r.search().Pods(class) {
+		if x.pods[from.Index] {
+			return witness, d, false
+		}
+		for _, t := range slices.Concat(x.targets, others) {
+			f, ok := flowBetween(from, t.end)
+			if !ok || t.proto != 0 && t.proto != proto {
+				continue
+			}
+			f.Proto, f.Port = proto, t.port
+			if !r.closed(&f) {
+				return witness, d, false
+			}
+			if r.decided(&f, flow.Egress) != flow.Denied {
+				d = flow.Ingress
+				witness, cut = f, true
+			} else if !cut {
+				witness, cut = f, true
+			}
+		}
+	}
+	return witness, d, cut
+}
+
+// connects tells whether some rule may let a class out, or nothing keeps it in.
+func (r *run) connects(class int) bool {
+	s := r.Model.Classes()[class].Subject(flow.Egress)
+	return len(s.Policies) == 0 || slices.ContainsFunc(s.Policies, func(p *policy.Policy) bool { return len(p.Rules(flow.Egress)) > 0 })
+}
+
+// eachBlock visits the blocks in the egress rules of the NetworkPolicies of a class until visit gives true.
+func (r *run) eachBlock(class int, visit func(*policy.Block) bool) bool {
+	for _, p := range r.Model.Classes()[class].Subject(flow.Egress).Policies {
+		rules := p.Rules(flow.Egress)
+		for i := range rules {
+			for j := range rules[i].Peers {
+				for k := range rules[i].Peers[j].Blocks {
+					if visit(&rules[i].Peers[j].Blocks[k]) {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// namesLocalDNS tells whether a rule is about the node's cache: then there is one, in the input or not.
+func (r *run) namesLocalDNS(class int) bool {
+	return r.eachBlock(class, func(b *policy.Block) bool { return b.CIDR.IsValid() && b.CIDR.Bits() >= 16 && b.Contains(localDNS) })
+}
+
+// allowsAddress gives the resolver's Service address that a rule is about.
+func (r *run) allowsAddress(class int) (netip.Addr, bool) {
+	var out netip.Addr
+	snap := r.Model.Snapshot()
+	found := r.eachBlock(class, func(b *policy.Block) bool {
+		for i := range snap.Services {
+			s := &snap.Services[i]
+			for _, out = range s.ClusterIPs {
+				if slices.Contains(dnsNamespaces, s.Namespace) && b.CIDR == netip.PrefixFrom(out, out.BitLen()) {
+					return true
+				}
+			}
+		}
+		return false
+	})
+	return out, found
+}
+
+// noWayToDNS judges a class where the input holds no resolver: it is cut off only if no rule could let
+// port 53 out to where a cluster keeps one.
+func (r *run) noWayToDNS(class int, proto netset.Proto) (Finding, bool) {
+	c := &r.Model.Classes()[class]
+	s := c.Subject(flow.Egress)
+	if len(s.Policies) == 0 || len(s.Admin) > 0 || len(c.Foreign(flow.Egress)) > 0 || !r.connects(class) ||
+		slices.Contains(dnsNamespaces, c.Namespace) || len(r.Model.Snapshot().Unreadable) > 0 || r.mayAskDNS(s, proto) {
+		return Finding{}, false
+	}
+	at := r.isolating(class, flow.Egress)
+	if proto == netset.TCP {
+		if !r.mayAskDNS(s, netset.UDP) {
+			return Finding{}, false
+		}
+		return onPolicy(at, "", "cannot reach a DNS resolver on tcp/53", "Answers that are too long for UDP do not arrive. "+
+			"The input holds no resolver; no rule could let them out to one in kube-system.", "Allow tcp/53 beside udp/53."), true
+	}
+	return onPolicy(at, "", "cannot reach any DNS resolver on udp/53", "They are isolated for egress, and no rule could let them out to a resolver in kube-system, "+
+		"so no name resolves. The input holds no resolver.", "Allow egress to pods with k8s-app=kube-dns in namespace kube-system on udp/53 and tcp/53."), true
+}
+
+// mayAskDNS tells whether some rule could let port 53 out to where a resolver may be: by address, or in
+// a namespace that clusters keep one in. The pods there may have any labels.
+func (r *run) mayAskDNS(s *policy.Subject, proto netset.Proto) bool {
+	for _, p := range s.Policies {
+		rules := p.Rules(flow.Egress)
+		for i := range rules {
+			if mayBeDNSPort(&rules[i], proto) && (rules[i].Peers == nil || slices.ContainsFunc(rules[i].Peers, r.mayHoldDNS)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mayBeDNSPort: a named port may be any number; resolvers behind a Service listen on 5353 too.
+func mayBeDNSPort(rule *policy.Rule, proto netset.Proto) bool {
+	return rule.Ports == nil || slices.ContainsFunc(rule.Ports, func(p policy.Port) bool {
+		named := p.Name != "" && (p.Proto == 0 || p.Proto == proto)
+		return named || p.Proto == proto && (p.Range.Contains(dnsPort) || p.Range.Contains(5353))
+	})
+}
+
+func (r *run) mayHoldDNS(p policy.Peer) bool {
+	switch {
+	case p.Kind == policy.BlockPeer:
+		return true
+	case p.Kind != policy.PodPeer || p.Namespace != "":
+		return false
+	}
+	return slices.ContainsFunc(dnsNamespaces, func(name string) bool {
+		labels, complete := map[string]string{cluster.MetadataNameLabel: name}, false
+		if ns := r.Model.Snapshot().NamespaceByName(name); ns != nil {
+			labels, complete = ns.Labels, !ns.Assumed
+		}
+		return p.Namespaces.Match(labels, complete) != policy.No
+	})
+}

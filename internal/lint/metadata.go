@@ -1,0 +1,106 @@
+package lint
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/cover"
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// metadataRules are about the addresses at which clouds give a machine its credentials (S27).
+var metadataRules = []*Rule{
+	{ID: "metadata-reachable", Severity: Warning, Title: "a rule lets pods out to the cloud's metadata address", check: metadataReachable},
+	{ID: "metadata-open", Severity: Note, Title: "nothing keeps pods from the cloud's metadata address", check: metadataOpen},
+}
+
+// metadataFlows gives the flows by which a class would read metadata.
+func (r *run) metadataFlows(class int) []flow.Flow {
+	var out []flow.Flow
+	for _, family := range r.Model.Families() {
+		own := r.anyPod(class, family)
+		if !own.Addr.IsValid() && len(r.Model.Snapshot().Pods[own.Index].Addrs) > 0 {
+			continue // has no address in this family
+		}
+		for _, m := range r.Model.MetadataPorts() {
+			to := cover.End{End: flow.End{Kind: flow.Address, Addr: m.Addr()}, Family: flow.FamilyOf(m.Addr())}
+			if f, ok := flowBetween(own, to); ok {
+				f.Proto, f.Port = netset.TCP, m.Port()
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+// leak is a metadata address that a rule lets pods out to.
+type leak struct {
+	rule cluster.RuleID
+	addr netip.Addr
+}
+
+func metadataReachable(r *run) {
+	found := map[leak][]int{}
+	var order []leak
+	for class := range r.Model.Classes() {
+		for _, f := range r.metadataFlows(class) {
+			if r.decided(&f, flow.Egress) != flow.Allowed {
+				continue
+			}
+			d := eval.Decide(r.Model, &f).Egress
+			if d.Reason != flow.PolicyRule && d.Reason != flow.AdminRule && d.Reason != flow.BaselineRule {
+				continue
+			}
+			l := leak{d.Rule, f.To.Addr}
+			l.rule.Port = -1
+			if found[l] == nil {
+				order = append(order, l)
+			}
+			if !slices.Contains(found[l], class) {
+				found[l] = append(found[l], class)
+			}
+		}
+	}
+	for _, l := range order {
+		r.addLeak(l, found[l])
+	}
+}
+
+func (r *run) addLeak(l leak, classes []int) {
+	p := r.Model.Policy(l.rule.Policy)
+	if p == nil {
+		return
+	}
+	hole := netip.PrefixFrom(l.addr, l.addr.BitLen())
+	fix := fmt.Sprintf("Name what they need in to, or use an ipBlock with except: [%s].", hole)
+	switch {
+	case p.Tier != policy.NetworkPolicyTier:
+		fix = fmt.Sprintf("Deny %s in an earlier rule.", hole)
+	case l.rule.Peer >= 0:
+		fix = fmt.Sprintf("Add %s to except.", hole)
+	}
+	r.add(onPolicy(p, l.rule.Path(), fmt.Sprintf("lets %s out to the metadata address %s", list(r.workloads(classes)), l.addr),
+		"In a cloud, whoever gets into such a pod can ask there for the credentials of its node.", fix))
+}
+
+// metadataOpen says once for the cluster which pods have no egress policy that could keep them away.
+func metadataOpen(r *run) {
+	var classes []int
+	for class := range r.Model.Classes() {
+		open := restricted(r.Model.Classes()[class].Subject(flow.Egress), flow.Egress) == policy.No
+		if open && slices.ContainsFunc(r.metadataFlows(class), func(f flow.Flow) bool { return r.decided(&f, flow.Egress) == flow.Allowed }) {
+			classes = append(classes, class)
+		}
+	}
+	if len(classes) == 0 {
+		return
+	}
+	r.add(Finding{Message: fmt.Sprintf("no egress policy keeps these from the metadata addresses of clouds: %s", list(r.workloads(classes))),
+		Reason: "In a cloud, whoever gets into such a pod can ask there for the credentials of its node.",
+		Fix:    "Isolate them for egress, or block the address for the whole cluster and say so with --block-metadata."})
+}
