@@ -49,10 +49,16 @@ func flowBetween(from, to cover.End) (f flow.Flow, ok bool) {
 	return flow.Flow{From: from.End, To: to.End, Family: from.Family}, from.Family == to.Family && !same
 }
 
-// anyPod gives one pod of a class for questions about rules that select it, which do not hang on its address.
-func (r *run) anyPod(class int, family flow.Family) cover.End {
-	pod := r.Model.Classes()[class].Members[0]
-	return cover.End{End: flow.End{Kind: flow.Pod, Index: pod, Addr: r.Model.Snapshot().Pods[pod].Addr(family)}, Family: family}
+// anyPod gives one pod of a class that may have an address in a family, but not the pod not; for
+// questions about rules that select it, which do not hang on its address.
+func (r *run) anyPod(class int, family flow.Family, not int) (end cover.End, ok bool) {
+	for _, i := range r.Model.Classes()[class].Members {
+		p := &r.Model.Snapshot().Pods[i]
+		if addr := p.Addr(family); i != not && (addr.IsValid() || len(p.Addrs) == 0) {
+			return cover.End{End: flow.End{Kind: flow.Pod, Index: i, Addr: addr}, Family: family}, true
+		}
+	}
+	return cover.End{}, false
 }
 
 // workloads names the workloads of classes, sorted.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"sallyport.dev/sallyport/internal/cover"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
@@ -35,7 +34,7 @@ type refusal struct {
 	pairs     []pair
 	asked     netset.PortSet // what the rule allows, over all pairs
 	other     netset.PortSet // what the other end allows instead, over all pairs
-	elsewhere bool           // it allows something to each pair
+	elsewhere bool           // it allows something to each pair, but nothing that the subject may use
 	witness   flow.Flow
 }
 
@@ -45,9 +44,9 @@ func oneSided(r *run) {
 			continue
 		}
 		subjects, peers := r.ends(x.pairs)
-		message := "lets " + list(subjects) + " out to " + list(peers) + ", where ingress refuses them"
+		message := fmt.Sprintf("lets %s out to %s on %s, where ingress refuses that", list(subjects), list(peers), portList(x.asked))
 		if x.d == flow.Ingress {
-			message = "lets in " + list(peers) + " to " + list(subjects) + ", but their own egress refuses it"
+			message = fmt.Sprintf("lets in %s to %s on %s, but their own egress refuses that", list(peers), list(subjects), portList(x.asked))
 		}
 		r.add(onPolicy(x.policy, x.path(), message, fmt.Sprintf("A connection needs both ends, and the other one is %s.", r.refusedBy(&x)),
 			"Allow it at the other end too, or take it out here."))
@@ -171,13 +170,13 @@ func (r *run) everyPairRefused(x *refusal, subjects []int, peers []int32, budget
 // pairRefused tells whether the other end of a pair surely refuses all that the item allows. A pair to
 // which the item allows nothing, such as a port that is not declared, does not count for or against.
 func (r *run) pairRefused(x *refusal, p pair) bool {
-	offered, open := netset.PortSet{}, netset.PortSet{}
+	offered, open, common := netset.PortSet{}, netset.PortSet{}, false
 	for _, from := range r.search().Pods(p.subject) {
-		to := r.otherPod(p.peer, &from)
-		f, ok := flowBetween(from, to)
+		to, ok := r.anyPod(p.peer, from.Family, from.Index)
 		if !ok {
 			continue
 		}
+		f := flow.Flow{From: from.End, To: to.End, Family: from.Family}
 		if x.d == flow.Ingress {
 			f.From, f.To = f.To, f.From
 		}
@@ -189,6 +188,7 @@ func (r *run) pairRefused(x *refusal, p pair) bool {
 				return false
 			case v == flow.Allowed:
 				open.Add(piece.Proto, piece.Range)
+				common = common || r.decided(&f, x.d) != flow.Denied
 			case offers == policy.Yes:
 				offered.Add(piece.Proto, piece.Range)
 				if x.witness.Family == 0 {
@@ -200,20 +200,9 @@ func (r *run) pairRefused(x *refusal, p pair) bool {
 	if !offered.Empty() {
 		x.pairs = append(x.pairs, p)
 		x.asked, x.other = x.asked.Union(offered), x.other.Union(open)
-		x.elsewhere = x.elsewhere && !open.Empty()
+		x.elsewhere = x.elsewhere && !open.Empty() && !common
 	}
 	return true
-}
-
-// otherPod gives a pod of a class that is not the one at the other end, where there is one.
-func (r *run) otherPod(class int, not *cover.End) cover.End {
-	out := r.anyPod(class, not.Family)
-	members := r.Model.Classes()[class].Members
-	if out.Index == not.Index && len(members) > 1 {
-		out.Index = members[1]
-		out.Addr = r.Model.Snapshot().Pods[out.Index].Addr(not.Family)
-	}
-	return out
 }
 
 // pieces divides the ports so that neither end tells those of a piece apart.
