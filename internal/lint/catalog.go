@@ -7,7 +7,11 @@ import (
 
 // Rules lists every rule, sorted by ID.
 func Rules() []*Rule {
-	all := slices.Concat(ignoreRules, selectorRules, coverageRules, dnsRules, metadataRules, pairRules, spareRules)
+	all := slices.Concat(
+		selectorRules, portRules, directionRules, blockRules, platformRules,
+		coverageRules, dnsRules, metadataRules, pairRules, spareRules,
+		ignoreRules,
+	)
 	slices.SortFunc(all, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

@@ -84,6 +84,7 @@ type run struct {
 	rule     *Rule
 	findings []Finding
 	facts    facts
+	people   *population // see population
 }
 
 func (r *run) add(f Finding) {

@@ -6,6 +6,7 @@ package platform
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -115,86 +116,141 @@ func (v Version) Apply(s *cluster.Snapshot) (*cluster.Snapshot, []cluster.Note) 
 	return &out, l.notes
 }
 
+// Change is what a version does not understand of a policy, and what becomes of the policy there.
+type Change struct {
+	Policy      cluster.PolicyRef
+	Path        string // of what is not understood, or of the first such part
+	Origin      cluster.Origin
+	Lacks, Then string
+}
+
+// Changes lists what Apply does to the policies of a Snapshot.
+func (v Version) Changes(s *cluster.Snapshot) []Change {
+	l := lens{v: v}
+	if v.before(sidecarPortsSince) {
+		for _, np := range s.NetworkPolicies {
+			l.policy(np)
+		}
+	}
+	return l.changes
+}
+
 type lens struct {
-	v     Version
-	notes []cluster.Note
+	v       Version
+	notes   []cluster.Note
+	changes []Change
 }
 
 func (l *lens) note(o cluster.Origin, format string, args ...any) {
 	l.notes = append(l.notes, cluster.Note{Origin: o, Text: "Kubernetes " + l.v.String() + ": " + fmt.Sprintf(format, args...)})
 }
 
+func (l *lens) change(np *cluster.NetworkPolicy, path, lacks, then string) {
+	c := Change{cluster.PolicyRef{Kind: "NetworkPolicy", Namespace: np.Object.Namespace, Name: np.Object.Name}, path, np.Origin, lacks, then}
+	l.changes = append(l.changes, c)
+	l.note(np.Origin, "%s: %s: %s", c.Policy, lacks, then)
+}
+
 // policy adapts a policy; ok is false where the server would reject it.
 func (l *lens) policy(np cluster.NetworkPolicy) (cluster.NetworkPolicy, bool) {
-	name := np.Object.Namespace + "/" + np.Object.Name
 	obj := np.Object.DeepCopy()
 	if l.v.before(egressSince) && (len(obj.Spec.Egress) > 0 || slices.Contains(obj.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)) {
 		obj.Spec.Egress = nil
 		obj.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
-		l.note(np.Origin, "%s: egress and policyTypes are not understood and dropped: egress stays open, and the policy isolates its pods for ingress", name)
+		l.change(&np, "spec.egress", "egress and policyTypes are not understood and dropped", "egress stays open, and the policy isolates its pods for ingress")
 	}
-	if why := l.rejected(&obj.Spec); why != "" {
-		l.note(np.Origin, "%s: the server rejects the policy (%s): it is as if it did not exist", name, why)
+	if path, why := l.rejected(&obj.Spec); why != "" {
+		l.change(&np, path, "the server rejects the policy ("+why+")", "it is as if it did not exist")
 		return np, false
 	}
-	if l.v.before(endPortSince) && dropEndPorts(&obj.Spec) {
-		l.note(np.Origin, "%s: endPort is not understood and dropped: only the first port of each range counts", name)
+	if l.v.before(endPortSince) {
+		if at := dropEndPorts(&obj.Spec); at != "" {
+			l.change(&np, at, "endPort is not understood and dropped", "only the first port of each range counts")
+		}
 	}
 	np.Object = obj
 	return np, true
 }
 
-// rejected gives why the version's validation refuses a policy, or "".
-func (l *lens) rejected(spec *networkingv1.NetworkPolicySpec) string {
-	for _, p := range peersOf(spec) {
+// rejected gives why the version's validation refuses a policy, and for which part of it, or "".
+func (l *lens) rejected(spec *networkingv1.NetworkPolicySpec) (path, why string) {
+	for path, p := range peersOf(spec) {
 		if l.v.before(ipBlockSince) && p.IPBlock != nil {
-			return "ipBlock is not understood, which leaves an empty peer"
+			return path, "ipBlock is not understood, which leaves an empty peer"
 		}
 		if l.v.before(bothSince) && p.PodSelector != nil && p.NamespaceSelector != nil {
-			return "a peer with both selectors was not valid before 1.11"
+			return path, "a peer with both selectors was not valid before 1.11"
 		}
 	}
-	for _, p := range portsOf(spec) {
+	for path, p := range portsOf(spec) {
 		if l.v.before(sctpSince) && p.Protocol != nil && *p.Protocol == corev1.ProtocolSCTP {
-			return "SCTP was behind a feature gate, off by default, before 1.19"
+			return path, "SCTP was behind a feature gate, off by default, before 1.19"
 		}
 	}
-	return ""
+	return "", ""
 }
 
-func peersOf(spec *networkingv1.NetworkPolicySpec) []networkingv1.NetworkPolicyPeer {
-	var out []networkingv1.NetworkPolicyPeer
-	for _, r := range spec.Ingress {
-		out = append(out, r.From...)
-	}
-	for _, r := range spec.Egress {
-		out = append(out, r.To...)
-	}
-	return out
-}
-
-func portsOf(spec *networkingv1.NetworkPolicySpec) []*networkingv1.NetworkPolicyPort {
-	var out []*networkingv1.NetworkPolicyPort
-	for i := range spec.Ingress {
-		for j := range spec.Ingress[i].Ports {
-			out = append(out, &spec.Ingress[i].Ports[j])
+// peersOf goes through the peers of a policy, with their paths.
+func peersOf(spec *networkingv1.NetworkPolicySpec) iter.Seq2[string, *networkingv1.NetworkPolicyPeer] {
+	return func(yield func(string, *networkingv1.NetworkPolicyPeer) bool) {
+		for i := range spec.Ingress {
+			for j := range spec.Ingress[i].From {
+				if !yield(fmt.Sprintf("spec.ingress[%d].from[%d]", i, j), &spec.Ingress[i].From[j]) {
+					return
+				}
+			}
+		}
+		for i := range spec.Egress {
+			for j := range spec.Egress[i].To {
+				if !yield(fmt.Sprintf("spec.egress[%d].to[%d]", i, j), &spec.Egress[i].To[j]) {
+					return
+				}
+			}
 		}
 	}
-	for i := range spec.Egress {
-		for j := range spec.Egress[i].Ports {
-			out = append(out, &spec.Egress[i].Ports[j])
-		}
-	}
-	return out
 }
 
-func dropEndPorts(spec *networkingv1.NetworkPolicySpec) bool {
-	dropped := false
-	for _, p := range portsOf(spec) {
-		dropped = dropped || p.EndPort != nil
+// portsOf goes through the ports of a policy, with their paths.
+func portsOf(spec *networkingv1.NetworkPolicySpec) iter.Seq2[string, *networkingv1.NetworkPolicyPort] {
+	return func(yield func(string, *networkingv1.NetworkPolicyPort) bool) {
+		for i := range spec.Ingress {
+			for j := range spec.Ingress[i].Ports {
+				if !yield(fmt.Sprintf("spec.ingress[%d].ports[%d]", i, j), &spec.Ingress[i].Ports[j]) {
+					return
+				}
+			}
+		}
+		for i := range spec.Egress {
+			for j := range spec.Egress[i].Ports {
+				if !yield(fmt.Sprintf("spec.egress[%d].ports[%d]", i, j), &spec.Egress[i].Ports[j]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// dropEndPorts gives the path of the first one, or "".
+func dropEndPorts(spec *networkingv1.NetworkPolicySpec) string {
+	first := ""
+	for path, p := range portsOf(spec) {
+		if p.EndPort != nil && first == "" {
+			first = path
+		}
 		p.EndPort = nil
 	}
-	return dropped
+	return first
+}
+
+// EndPorts lists the paths of the ports of a policy that are ranges.
+func EndPorts(p *networkingv1.NetworkPolicy) []string {
+	var out []string
+	for path, port := range portsOf(&p.Spec) {
+		if port.EndPort != nil && port.Port != nil && *port.EndPort != port.Port.IntVal {
+			out = append(out, path)
+		}
+	}
+	return out
 }
 
 // namespaces takes away the name label where the version's server would not have added it.

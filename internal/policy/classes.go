@@ -164,7 +164,7 @@ type nsMatch struct {
 
 // namespaces gives the namespaces that have classes and that a selector matches at least perhaps.
 func (c *compiler) namespaces(s Selector) []nsMatch {
-	key := s.key()
+	key := s.Key()
 	if out, ok := c.matched[key]; ok {
 		return out
 	}

@@ -271,7 +271,7 @@ func (c *compiler) foreign() {
 
 // withSet gives a PodPeer the number of its pair of selectors; equal pairs share one.
 func (c *compiler) withSet(p Peer) Peer {
-	key := string(appendText(appendText(appendText(nil, p.Namespace), p.Namespaces.key()), p.Pods.key()))
+	key := string(appendText(appendText(appendText(nil, p.Namespace), p.Namespaces.Key()), p.Pods.Key()))
 	id, ok := c.setIDs[key]
 	if !ok {
 		id = len(c.m.sets)

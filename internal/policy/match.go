@@ -146,8 +146,8 @@ func (s Selector) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// key identifies the selector among all selectors.
-func (s Selector) key() string {
+// Key identifies the selector among all selectors; unlike String it leaves nothing out.
+func (s Selector) Key() string {
 	var b []byte
 	for _, r := range s {
 		b = appendText(appendText(b, r.Key), string(r.Operator))

@@ -74,6 +74,9 @@ type Port struct {
 	unsettled      bool // any match is unknown
 }
 
+// Unsettled tells whether it is not known what the plugin makes of a named port.
+func (p *Port) Unsettled() bool { return p.Name != "" && p.unsettled }
+
 // Remote is the other end of a flow, as the rules of the subject see it.
 type Remote struct {
 	End    flow.End
