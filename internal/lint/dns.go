@@ -129,35 +129,17 @@ func dnsCut(r *run) { r.eachDNS(netset.UDP) }
 
 func dnsTCPCut(r *run) { r.eachDNS(netset.TCP) }
 
-// dnsFinding gathers the classes for which one finding is made.
-type dnsFinding struct {
-	at      Finding
-	classes []int
-}
-
 // eachDNS looks at each class that may connect to something: with UDP for those that cannot ask the
 // resolver over UDP, with TCP for those that can, but not over TCP.
 func (r *run) eachDNS(proto netset.Proto) {
 	x := r.resolver()
-	found := map[string]*dnsFinding{}
-	var order []string
+	var g gathered
 	for class := range r.Model.Classes() {
-		f, ok := r.dnsOf(x, class, proto)
-		if !ok {
-			continue
+		if f, ok := r.dnsOf(x, class, proto); ok {
+			g.add(f, r.workloads([]int{class})...)
 		}
-		key := f.Object.String() + " " + f.Path
-		if found[key] == nil {
-			found[key] = &dnsFinding{at: f}
-			order = append(order, key)
-		}
-		found[key].classes = append(found[key].classes, class)
 	}
-	for _, key := range order {
-		f := found[key].at
-		f.Message = list(r.workloads(found[key].classes)) + " " + f.Message
-		r.add(f)
-	}
+	g.flush(r)
 }
 
 // dnsOf makes the finding about a class, without the names of its workloads.

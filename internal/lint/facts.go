@@ -128,3 +128,36 @@ func (r *run) onDenial(f *flow.Flow, d flow.Direction, message, reason, fix stri
 	}
 	return Finding{}, false
 }
+
+// gathered holds findings of one place and message, whose messages begin with names.
+type gathered struct {
+	order []string
+	by    map[string]*gatheredFinding
+}
+
+type gatheredFinding struct {
+	Finding
+	names []string
+}
+
+func (g *gathered) add(f Finding, names ...string) {
+	key := f.Object.String() + " " + f.Path + " " + f.Message
+	if g.by == nil {
+		g.by = map[string]*gatheredFinding{}
+	}
+	if g.by[key] == nil {
+		g.by[key] = &gatheredFinding{Finding: f}
+		g.order = append(g.order, key)
+	}
+	g.by[key].names = append(g.by[key].names, names...)
+}
+
+// flush adds the findings, each with its names before its message.
+func (g *gathered) flush(r *run) {
+	for _, key := range g.order {
+		f := g.by[key]
+		slices.Sort(f.names)
+		f.Message = list(slices.Compact(f.names)) + " " + f.Message
+		r.add(f.Finding)
+	}
+}
