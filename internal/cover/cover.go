@@ -131,27 +131,41 @@ func (q *question) others() []Other {
 
 // subject answers for one class: Covered also where the rule matches nothing.
 func (q *question) subject(class int) Outcome {
-	own := flow.End{Kind: flow.Pod, Index: q.m.Classes()[class].Members[0]}
-	pieces := portPieces{m: q.m, class: class, d: q.d, rule: q.rule, of: map[int][]netset.Entry{}}
-	for _, i := range q.remotes.candidates(q.rule) {
-		r := &q.remotes.list[i]
+	out := Covered
+	q.Flows(class, q.d, q.rule, func(_ *flow.Flow, query *policy.Query) bool {
+		switch {
+		case q.work > q.limit:
+			out = Unsettled
+		case q.match(q.rule, query) != policy.No && !q.decided(class, query):
+			out = Needed
+		}
+		return out == Covered
+	})
+	return out
+}
+
+// Flows visits one flow of each kind that a rule of a class's policies may match, and some that it does
+// not, until visit gives false. The class's end is its first pod, without address; the values are only
+// valid during the call.
+func (s *Search) Flows(class int, d flow.Direction, rule *policy.Rule, visit func(*flow.Flow, *policy.Query) bool) {
+	own := flow.End{Kind: flow.Pod, Index: s.m.Classes()[class].Members[0]}
+	pieces := portPieces{m: s.m, class: class, d: d, rule: rule, of: map[int][]netset.Entry{}}
+	for _, i := range s.remotes.candidates(rule) {
+		r := &s.remotes.list[i]
 		f := flow.Flow{From: r.End, To: own, Family: r.Family}
-		if q.d == flow.Egress {
+		if d == flow.Egress {
 			f.From, f.To = own, r.End
 		}
-		query, _, _ := q.m.NewQuery(&f, q.d)
-		q.work++
+		query, _, _ := s.m.NewQuery(&f, d)
+		s.work++
 		for _, piece := range pieces.at(query.DestClass) {
-			query.Proto, query.Port = piece.Proto, piece.Range.First
-			if q.work > q.limit {
-				return Unsettled
-			}
-			if q.match(q.rule, &query) != policy.No && !q.decided(class, &query) {
-				return Needed
+			f.Proto, f.Port = piece.Proto, piece.Range.First
+			query.Proto, query.Port = f.Proto, f.Port
+			if !visit(&f, &query) {
+				return
 			}
 		}
 	}
-	return Covered
 }
 
 // match is Model.Match, with the work counted.

@@ -9,6 +9,7 @@ import (
 func Rules() []*Rule {
 	all := slices.Concat(
 		selectorRules, portRules, directionRules, blockRules, platformRules,
+		selectorRules, portRules, directionRules, blockRules, tieRules, platformRules,
 		coverageRules, dnsRules, expectedRules, metadataRules, pairRules, spareRules,
 		ignoreRules,
 	)
