@@ -8,7 +8,6 @@ import (
 // Rules lists every rule, sorted by ID.
 func Rules() []*Rule {
 	all := slices.Concat(
-		selectorRules, portRules, directionRules, blockRules, platformRules,
 		selectorRules, portRules, directionRules, blockRules, tieRules, platformRules,
 		coverageRules, dnsRules, expectedRules, metadataRules, pairRules, spareRules,
 		ignoreRules,

@@ -155,7 +155,7 @@ func (r *run) dnsOf(x *resolver, class int, proto netset.Proto) (Finding, bool) 
 		if _, _, too := r.cutFrom(x, class, netset.UDP); too {
 			return Finding{}, false // dns-cut says it
 		}
-		return r.onDenial(&witness, d, fmt.Sprintf("cannot reach the cluster's DNS, %s, on tcp/53", x.name),
+		return r.onDenial(&witness, d, fmt.Sprintf(" cannot reach the cluster's DNS, %s, on tcp/53", x.name),
 			"Answers that are too long for UDP do not arrive.", "Allow tcp/53 beside udp/53.")
 	}
 	reason := "They are isolated for egress and no rule lets them out to it, so no name resolves."
@@ -164,7 +164,11 @@ func (r *run) dnsOf(x *resolver, class int, proto netset.Proto) (Finding, bool) 
 	} else if a, ok := r.allowsAddress(class); ok {
 		reason = fmt.Sprintf("A rule names the Service's address %s, but policies see the pods behind it, so no name resolves.", a)
 	}
-	return r.onDenial(&witness, d, fmt.Sprintf("cannot reach the cluster's DNS, %s, on udp/53", x.name), reason, r.dnsFix(x, d))
+	f, ok := r.onDenial(&witness, d, fmt.Sprintf(" cannot reach the cluster's DNS, %s, on udp/53", x.name), reason, r.dnsFix(x, d))
+	if f.Path != "" {
+		f.Reason, f.Fix = "This rule denies it, so no name resolves.", "Accept udp/53 and tcp/53 to its pods in a rule before this one."
+	}
+	return f, ok
 }
 
 func (r *run) dnsFix(x *resolver, d flow.Direction) string {
@@ -278,10 +282,10 @@ func (r *run) noWayToDNS(class int, proto netset.Proto) (Finding, bool) {
 		if !r.mayAskDNS(s, netset.UDP) {
 			return Finding{}, false
 		}
-		return onPolicy(at, "", "cannot reach a DNS resolver on tcp/53", "Answers that are too long for UDP do not arrive. "+
+		return onPolicy(at, "", " cannot reach a DNS resolver on tcp/53", "Answers that are too long for UDP do not arrive. "+
 			"The input holds no resolver; no rule could let them out to one in kube-system.", "Allow tcp/53 beside udp/53."), true
 	}
-	return onPolicy(at, "", "cannot reach any DNS resolver on udp/53", "They are isolated for egress, and no rule could let them out to a resolver in kube-system, "+
+	return onPolicy(at, "", " cannot reach any DNS resolver on udp/53", "They are isolated for egress, and no rule could let them out to a resolver in kube-system, "+
 		"so no name resolves. The input holds no resolver.", "Allow egress to pods with k8s-app=kube-dns in namespace kube-system on udp/53 and tcp/53."), true
 }
 

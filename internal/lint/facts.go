@@ -129,7 +129,7 @@ func (r *run) onDenial(f *flow.Flow, d flow.Direction, message, reason, fix stri
 	return Finding{}, false
 }
 
-// gathered holds findings of one place and message, whose messages begin with names.
+// gathered joins findings of one place and message: the names that each is about stand before it.
 type gathered struct {
 	order []string
 	by    map[string]*gatheredFinding
@@ -157,7 +157,7 @@ func (g *gathered) flush(r *run) {
 	for _, key := range g.order {
 		f := g.by[key]
 		slices.Sort(f.names)
-		f.Message = list(slices.Compact(f.names)) + " " + f.Message
+		f.Message = list(slices.Compact(f.names)) + f.Message
 		r.add(f.Finding)
 	}
 }

@@ -84,6 +84,8 @@ func (r *run) addLeak(l leak, classes []int) {
 	hole := netip.PrefixFrom(l.addr, l.addr.BitLen())
 	fix := fmt.Sprintf("Name what they need in to, or use an ipBlock with except: [%s].", hole)
 	switch {
+	case l.addr == policy.AzureWire:
+		fix = "Name other ports than 80 and 32526 in the rule: 53 there is Azure's own DNS, which some need."
 	case p.Tier != policy.NetworkPolicyTier:
 		fix = fmt.Sprintf("Deny %s in an earlier rule.", hole)
 	case l.rule.Peer >= 0:

@@ -162,5 +162,5 @@ func (r *run) cutFromScrapers(to backend, from []cover.End) (Finding, bool) {
 	if r.decided(witness, flow.Ingress) != flow.Denied {
 		d, fix = flow.Egress, fmt.Sprintf("Allow its egress to there on tcp/%d.", to.port)
 	}
-	return r.onDenial(witness, d, fmt.Sprintf("cannot be asked for metrics on tcp/%d by any Prometheus of the input, such as %s", to.port, source), reason, fix)
+	return r.onDenial(witness, d, fmt.Sprintf(" cannot be asked for metrics on tcp/%d by any Prometheus of the input, such as %s", to.port, source), reason, fix)
 }

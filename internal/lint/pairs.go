@@ -85,7 +85,12 @@ func connection(p pair, d flow.Direction) pair {
 	return p
 }
 
-func portList(s netset.PortSet) string { return list(s.Strings()) }
+func portList(s netset.PortSet) string {
+	if s.Equal(netset.EveryPort()) {
+		return "every port"
+	}
+	return list(s.Strings())
+}
 
 func (x *refusal) path() string { return x.policy.RuleID(x.d, x.rule.Index, x.item, -1).Path() }
 

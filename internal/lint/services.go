@@ -81,7 +81,7 @@ func webhookCut(r *run) {
 			if !ok {
 				continue
 			}
-			f.Message = fmt.Sprintf("calls %s/service/%s, port %d, which lets in neither nodes nor anything outside the cluster", b.Namespace, b.Service, b.Port)
+			f.Message = fmt.Sprintf(": the API server cannot reach %s/service/%s, port %d, whose pods let in neither nodes nor anything outside the cluster", b.Namespace, b.Service, b.Port)
 			g.add(f, c.Kind+" "+c.Name)
 		}
 	}
@@ -112,7 +112,7 @@ func (r *run) cutCallback(b cluster.EntryBackend, sources []cover.End) (Finding,
 			continue
 		}
 		for _, target := range r.backends(s, sp) {
-			if r.besideAPIServer(target.end) {
+			if class := r.Model.ClassOf(target.end.Index); class >= 0 && slices.ContainsFunc(r.Model.Classes()[class].Members, r.besideAPIServer) {
 				return Finding{}, false
 			}
 			for _, from := range sources {
@@ -133,17 +133,18 @@ func (r *run) cutCallback(b cluster.EntryBackend, sources []cover.End) (Finding,
 	if witness == nil {
 		return Finding{}, false
 	}
-	return r.onDenial(witness, flow.Ingress, "", "The API server calls from its node's address or from outside, so the calls fail, and with them what they are asked for.",
+	return r.onDenial(witness, flow.Ingress, "", "The API server calls from its node's address or from outside, so the calls fail, and with them the requests that wait for an answer.",
 		fmt.Sprintf("Allow ingress on tcp/%d from the API server's addresses by an ipBlock, or from everywhere.", witness.Port))
 }
 
 // controlPlaneLabels mark the nodes on which an API server may run.
 var controlPlaneLabels = []string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"}
 
-// besideAPIServer tells whether a pod may share its node with the API server: its own node always reaches it (S22).
-func (r *run) besideAPIServer(end cover.End) bool {
+// besideAPIServer tells whether a pod may share its node with the API server: its own node always reaches
+// it, and it always reaches that (S22).
+func (r *run) besideAPIServer(pod int) bool {
 	snap := r.Model.Snapshot()
-	i := snap.NodeIndex(snap.Pods[end.Index].NodeName)
+	i := snap.NodeIndex(snap.Pods[pod].NodeName)
 	return i >= 0 && (len(snap.Nodes) == 1 || slices.ContainsFunc(controlPlaneLabels, func(label string) bool {
 		_, has := snap.Nodes[i].Labels[label]
 		return has
@@ -164,7 +165,7 @@ func apiServerCut(r *run) {
 	var g gathered
 	for i := range snap.Pods {
 		p := &snap.Pods[i]
-		if p.HostNetwork || p.NoToken || p.Account == "default" || !granted[[2]string{p.Namespace, p.Account}] {
+		if p.HostNetwork || p.NoToken || r.besideAPIServer(i) || p.Account == "default" || !granted[[2]string{p.Namespace, p.Account}] {
 			continue
 		}
 		if f, ok := r.cutFromAPIServer(i, servers); ok {
@@ -196,9 +197,6 @@ func (r *run) cutFromAPIServer(pod int, servers []backend) (Finding, bool) {
 		if len(p.Addrs) > 0 && !from.Addr.IsValid() {
 			continue
 		}
-		if r.besideAPIServer(from) {
-			return Finding{}, false
-		}
 		f, _ := flowBetween(from, s.end)
 		f.Proto, f.Port = netset.TCP, s.port
 		if r.decided(&f, flow.Egress) != flow.Denied {
@@ -212,7 +210,7 @@ func (r *run) cutFromAPIServer(pod int, servers []backend) (Finding, bool) {
 		return Finding{}, false
 	}
 	server := netip.AddrPortFrom(witness.To.Addr, witness.Port)
-	return r.onDenial(witness, flow.Egress, fmt.Sprintf("cannot reach the API server at %s", server),
+	return r.onDenial(witness, flow.Egress, fmt.Sprintf(" cannot reach the API server at %s", server),
 		"A role binding gives their account rights, and its token is mounted, so they count on it.",
 		fmt.Sprintf("Allow egress to ipBlock %s on tcp/%d: policies see this address, not the Service's.", netip.PrefixFrom(server.Addr(), server.Addr().BitLen()), server.Port()))
 }
