@@ -161,7 +161,7 @@ func blockOverCluster(r *run) {
 		if a.rule.Action == policy.Deny {
 			verb = "also denies them"
 		}
-		r.add(a.finding(fmt.Sprintf("%s holds %s", a.block, strings.Join(what, "; and ")), "The rule "+verb+", whatever their labels are.", fix))
+		r.add(a.finding(fmt.Sprintf("%s holds %s", a.block, strings.Join(what, ", and ")), "The rule "+verb+", whatever their labels are.", fix))
 	})
 }
 

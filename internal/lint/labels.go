@@ -236,7 +236,7 @@ func (r *run) likeKey(q policy.Requirement, want string, used labelled, consider
 	}
 	for _, key := range firstKeys(used) {
 		who, same := used[key][want]
-		if !same {
+		if !same || key == cluster.MetadataNameLabel { // see called
 			continue
 		}
 		d := likeness(q.Key, key)

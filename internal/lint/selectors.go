@@ -272,14 +272,14 @@ func selectsHostNetwork(r *run) {
 		if len(hosts) == 0 || p.Namespace == "" && (len(p.Pods) == 0 || chosen[p.Number()]) {
 			continue // a cluster policy for every pod of a namespace has these among them
 		}
-		path, reason := "spec.podSelector", "They have their node's address, and stay as open as their node is. The policy acts on the others only."
+		path, reason := "spec.podSelector", "A hostNetwork pod has its node's address, and is as open as its node. The policy acts on the other pods only."
 		if p.Namespace == "" {
 			path = "spec.subject"
 		}
 		if !chosen[p.Number()] {
-			reason = "They have their node's address, and stay as open as their node is. The policy selects no other pod, so it has no effect."
+			reason = "A hostNetwork pod has its node's address, and is as open as its node. The policy selects no other pod, so it has no effect."
 		}
-		r.add(onPolicy(p, path, fmt.Sprintf("the policy cannot touch %s, which uses hostNetwork", list(hosts)), reason,
+		r.add(onPolicy(p, path, "the policy cannot touch these, because they use hostNetwork: "+list(hosts), reason,
 			"Take hostNetwork out of the pods if they do not need it, or protect their nodes by other means."))
 	}
 }

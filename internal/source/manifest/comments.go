@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -9,10 +10,27 @@ import (
 	"sallyport.dev/sallyport/internal/source/objects"
 )
 
+// ignoreLines gives the lines of a document that bear the marker, by what follows it in them.
+func ignoreLines(document []byte) map[string][]int {
+	if !bytes.Contains(document, []byte(objects.IgnoreMarker)) {
+		return nil
+	}
+	out := map[string][]int{}
+	line := 0
+	for text := range bytes.Lines(document) {
+		line++
+		if _, after, ok := bytes.Cut(text, []byte(objects.IgnoreMarker)); ok {
+			said := strings.TrimSpace(string(after))
+			out[said] = append(out[said], line)
+		}
+	}
+	return out
+}
+
 // ignores finds the comments of an object that ask to ignore a finding. What stands on or above the
 // first line of a list's item is about the item, and what stands outside spec is about the object.
 func (c *converter) ignores(n *yaml.Node) []objects.IgnoreComment {
-	if !bytes.Contains(c.text, []byte(objects.IgnoreMarker)) {
+	if len(c.marked) == 0 {
 		return nil
 	}
 	f := ignoreFinder{c: c}
@@ -25,6 +43,21 @@ type ignoreFinder struct {
 	c     *converter
 	found []objects.IgnoreComment
 	seen  int
+}
+
+// line gives the line of a comment that a node near it bears: the parser knows only the node's.
+func (f *ignoreFinder) line(text string, node int) int {
+	lines := f.c.marked[text]
+	i, exact := slices.BinarySearch(lines, node)
+	switch {
+	case len(lines) == 0:
+		return f.c.base + node
+	case exact || i == 0:
+		return f.c.base + lines[i]
+	case i == len(lines) || node-lines[i-1] <= lines[i]-node:
+		return f.c.base + lines[i-1]
+	}
+	return f.c.base + lines[i]
 }
 
 // inside walks the values in a node that begins on a line; first is the path that a comment on that
@@ -71,8 +104,9 @@ func (f *ignoreFinder) take(n *yaml.Node, path string) {
 	for _, comment := range []string{n.HeadComment, n.LineComment, n.FootComment} {
 		for line := range strings.Lines(comment) {
 			text, ok := strings.CutPrefix(strings.TrimLeft(line, "# \t"), objects.IgnoreMarker)
-			if ok && (text == "" || strings.TrimLeft(text, " \t\r\n") != text) {
-				f.found = append(f.found, objects.IgnoreComment{Path: path, Line: f.c.base + n.Line, Text: strings.TrimSpace(text)})
+			said := strings.TrimSpace(text)
+			if ok && (said == "" || !strings.HasPrefix(text, said)) {
+				f.found = append(f.found, objects.IgnoreComment{Path: path, Line: f.line(said, n.Line), Text: said})
 			}
 		}
 	}

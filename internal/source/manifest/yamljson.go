@@ -24,8 +24,9 @@ const (
 
 // converter turns the nodes of one YAML document into JSON, by the same rules as kubectl.
 type converter struct {
-	base    int    // lines of the file before the document
-	text    []byte // the document
+	base    int              // lines of the file before the document
+	text    []byte           // the document
+	marked  map[string][]int // see ignoreLines
 	out     bytes.Buffer
 	aliased int
 	written int

@@ -130,7 +130,7 @@ func (f *file) document(text []byte, start int) {
 	if len(root.Content) == 0 {
 		return // nothing but comments
 	}
-	c := &converter{base: start - 1, text: text}
+	c := &converter{base: start - 1, text: text, marked: ignoreLines(text)}
 	top := root.Content[0] // a comment that an empty line parts from the object is the document's
 	top.HeadComment, top.FootComment = root.HeadComment+"\n"+top.HeadComment, top.FootComment+"\n"+root.FootComment
 	f.value(root.Content[0], c, "", "")
