@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/cover"
@@ -289,13 +290,14 @@ func (r *run) noWayToDNS(class int, proto netset.Proto) (Finding, bool) {
 		"so no name resolves. The input holds no resolver.", "Allow egress to pods with k8s-app=kube-dns in namespace kube-system on udp/53 and tcp/53."), true
 }
 
-// mayAskDNS tells whether some rule could let port 53 out to where a resolver may be: by address, or in
-// a namespace that clusters keep one in. The pods there may have any labels.
+// mayAskDNS tells whether some rule could let port 53 out to where a resolver may be: by address, in a
+// namespace that clusters keep one in, or anywhere if the rule is about that port. The pods there may have any labels.
 func (r *run) mayAskDNS(s *policy.Subject, proto netset.Proto) bool {
 	for _, p := range s.Policies {
 		rules := p.Rules(flow.Egress)
 		for i := range rules {
-			if mayBeDNSPort(&rules[i], proto) && (rules[i].Peers == nil || slices.ContainsFunc(rules[i].Peers, r.mayHoldDNS)) {
+			fits, meant := mayBeDNSPort(&rules[i], proto)
+			if meant || fits && (rules[i].Peers == nil || slices.ContainsFunc(rules[i].Peers, r.mayHoldDNS)) {
 				return true
 			}
 		}
@@ -303,12 +305,16 @@ func (r *run) mayAskDNS(s *policy.Subject, proto netset.Proto) bool {
 	return false
 }
 
-// mayBeDNSPort: a named port may be any number; resolvers behind a Service listen on 5353 too.
-func mayBeDNSPort(rule *policy.Rule, proto netset.Proto) bool {
-	return rule.Ports == nil || slices.ContainsFunc(rule.Ports, func(p policy.Port) bool {
+// mayBeDNSPort tells whether a rule fits the port of a resolver, and whether that port is meant and not
+// just every one. A named port may be any number; resolvers behind a Service listen on 5353 too.
+func mayBeDNSPort(rule *policy.Rule, proto netset.Proto) (fits, meant bool) {
+	for _, p := range rule.Ports {
 		named := p.Name != "" && (p.Proto == 0 || p.Proto == proto)
-		return named || p.Proto == proto && (p.Range.Contains(dnsPort) || p.Range.Contains(5353))
-	})
+		number := p.Name == "" && p.Proto == proto && (p.Range.Contains(dnsPort) || p.Range.Contains(5353))
+		fits = fits || named || number
+		meant = meant || named && strings.Contains(p.Name, "dns") || number && p.Range != netset.AllPorts
+	}
+	return fits || rule.Ports == nil, meant
 }
 
 func (r *run) mayHoldDNS(p policy.Peer) bool {

@@ -14,10 +14,10 @@ import (
 
 // facts are what several rules work out of the model; each is made when first needed.
 type facts struct {
-	ends     *cover.Search
-	refused  []refusal // see run.refusals
-	unpaired bool      // some rules were not looked at for refusals
-	spare    *spare    // see run.spare
+	ends    *cover.Search
+	refused []refusal // see run.refusals
+	asked   map[*Rule]int
+	spare   *spare // see run.spare
 }
 
 // search finds the ends that the model tells apart.
@@ -31,10 +31,29 @@ func (r *run) search() *cover.Search {
 // decided gives the verdict of one direction of a flow that holds whatever an address that is not known
 // may be, and whatever policies of other engines say; unknown where there is none.
 func (r *run) decided(f *flow.Flow, d flow.Direction) flow.Verdict {
+	if !r.mayAsk() {
+		return flow.Unknown
+	}
 	if _, class, ok := r.Model.NewQuery(f, d); ok && len(r.Model.Classes()[class].Foreign(d)) > 0 {
 		return flow.Unknown
 	}
 	return eval.Surely(r.Model, f, d)
+}
+
+// maxAsked bounds the flows that one rule asks about (some seconds); what it does not ask it does not know.
+const maxAsked = 20_000_000
+
+// mayAsk counts a question, and says once if there are too many.
+func (r *run) mayAsk() bool {
+	if r.facts.asked == nil {
+		r.facts.asked = map[*Rule]int{}
+	}
+	r.facts.asked[r.rule]++
+	if r.facts.asked[r.rule] == maxAsked+1 {
+		r.add(Finding{Message: "not everything was looked at", Reason: fmt.Sprintf("More than %d connections would have to be judged.", maxAsked),
+			Fix: "Lint fewer namespaces at once."})
+	}
+	return r.facts.asked[r.rule] <= maxAsked
 }
 
 // closed tells whether a flow is surely denied.

@@ -55,12 +55,12 @@ func TestSpareLaw(t *testing.T) {
 			if x.overruled() {
 				what = "shadowed rule"
 			}
-			try(what+" of "+x.policy.Tier.String(), withoutRule(snap, x))
-			all = *withoutRule(&all, x)
+			try(what+" of "+x.policy.Tier.String(), world.WithoutRule(snap, x.policy.Ref, x.d, x.rule.Index))
+			all = *world.WithoutRule(&all, x.policy.Ref, x.d, x.rule.Index)
 		}
 		for _, x := range found.policies {
-			try("redundant policy", withoutPolicy(snap, x.policy.Ref))
-			all = *withoutPolicy(&all, x.policy.Ref)
+			try("redundant policy", world.WithoutPolicy(snap, x.policy.Ref))
+			all = *world.WithoutPolicy(&all, x.policy.Ref)
 		}
 		if len(found.rules)+len(found.policies) > 1 {
 			try("all at once", &all)
@@ -132,45 +132,6 @@ func possible(m *policy.Model, f *flow.Flow) bool {
 
 func samePorts(x, y *analyze.Row) bool {
 	return x.Allowed.Equal(y.Allowed) && x.Unknown.Equal(y.Unknown) && x.Ambiguous.Equal(y.Ambiguous) && x.Partial.Equal(y.Partial)
-}
-
-func withoutPolicy(s *cluster.Snapshot, ref cluster.PolicyRef) *cluster.Snapshot {
-	out := *s
-	out.NetworkPolicies = slices.DeleteFunc(slices.Clone(s.NetworkPolicies), func(p cluster.NetworkPolicy) bool {
-		return p.Object.Namespace == ref.Namespace && p.Object.Name == ref.Name
-	})
-	return &out
-}
-
-// withoutRule leaves out one rule; those of a policy must be taken from the last to the first.
-func withoutRule(s *cluster.Snapshot, x *spareRule) *cluster.Snapshot {
-	out, ref, i := *s, x.policy.Ref, x.rule.Index
-	out.NetworkPolicies, out.ClusterPolicies = slices.Clone(s.NetworkPolicies), slices.Clone(s.ClusterPolicies)
-	for j := range out.NetworkPolicies {
-		p := &out.NetworkPolicies[j]
-		if p.Object.Namespace != ref.Namespace || p.Object.Name != ref.Name {
-			continue
-		}
-		p.Object = p.Object.DeepCopy()
-		if spec := &p.Object.Spec; x.d == flow.Egress {
-			spec.Egress = slices.Delete(spec.Egress, i, i+1)
-		} else {
-			spec.Ingress = slices.Delete(spec.Ingress, i, i+1)
-		}
-	}
-	for j := range out.ClusterPolicies {
-		p := &out.ClusterPolicies[j]
-		if p.Kind != ref.Kind || p.Object.Name != ref.Name {
-			continue
-		}
-		p.Object = p.Object.DeepCopy()
-		if spec := &p.Object.Spec; x.d == flow.Egress {
-			spec.Egress = slices.Delete(spec.Egress, i, i+1)
-		} else {
-			spec.Ingress = slices.Delete(spec.Ingress, i, i+1)
-		}
-	}
-	return &out
 }
 
 // TestRefusalLaw asks every pod of every pair that a rule is said to be refused for, on every port.

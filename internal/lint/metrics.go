@@ -53,22 +53,28 @@ func (r *run) scrapers() []cover.End {
 func (r *run) scraped() []target {
 	var out []target
 	seen := map[target]bool{}
-	add := func(end cover.End, port uint16, owner cluster.Workload) {
-		if t := (target{backend{end, port}, owner}); port != 0 && !seen[t] {
+	add := func(t target) {
+		if t.port != 0 && !seen[t] {
 			seen[t] = true
 			out = append(out, t)
 		}
 	}
 	snap := r.Model.Snapshot()
+	asking := map[target]bool{} // by any pod of a class: its ends are the same
 	for i := range snap.Pods {
-		if p := &snap.Pods[i]; p.Scraped && !p.HostNetwork {
-			for _, end := range r.search().Pods(r.Model.ClassOf(i)) {
-				add(end, askedPort(p), p.Owner)
-			}
+		p := &snap.Pods[i]
+		key := target{backend{port: askedPort(p)}, p.Owner}
+		key.end.Index = r.Model.ClassOf(i)
+		if !p.Scraped || p.HostNetwork || asking[key] {
+			continue
+		}
+		asking[key] = true
+		for _, end := range r.search().Pods(key.end.Index) {
+			add(target{backend{end, key.port}, p.Owner})
 		}
 	}
 	for i := range snap.Monitors {
-		r.monitored(&snap.Monitors[i], func(end cover.End, port uint16) { add(end, port, snap.Pods[end.Index].Owner) })
+		r.monitored(&snap.Monitors[i], func(end cover.End, port uint16) { add(target{backend{end, port}, snap.Pods[end.Index].Owner}) })
 	}
 	return out
 }
@@ -139,20 +145,7 @@ func numberAt(p *cluster.Pod, name string, port cluster.MonitorPort) uint16 {
 
 // cutFromScrapers tells whether a port is surely closed to all that collect metrics.
 func (r *run) cutFromScrapers(to backend, from []cover.End) (Finding, bool) {
-	var witness *flow.Flow
-	for _, s := range from {
-		f, ok := flowBetween(s, to.end)
-		if !ok {
-			continue
-		}
-		f.Proto, f.Port = netset.TCP, to.port
-		if !r.closed(&f) {
-			return Finding{}, false
-		}
-		if witness == nil {
-			witness = &f
-		}
-	}
+	witness := r.allClosed(from, to)
 	if witness == nil {
 		return Finding{}, false
 	}

@@ -16,11 +16,8 @@ var pairRules = []*Rule{
 }
 
 // maxPairs bounds the pairs of classes that are looked at for one item of a rule; one that selects more
-// is broad. maxAllPairs bounds those of a whole run.
-const (
-	maxPairs    = 2_000
-	maxAllPairs = 1_000_000
-)
+// is broad.
+const maxPairs = 2_000
 
 // pair is a subject of a rule and a pod that the rule names, by class.
 type pair struct{ subject, peer int }
@@ -50,10 +47,6 @@ func oneSided(r *run) {
 		}
 		r.add(onPolicy(x.policy, x.path(), message, fmt.Sprintf("A connection needs both ends, and the other one is %s.", r.refusedBy(&x)),
 			"Allow it at the other end too, or take it out here."))
-	}
-	if r.facts.unpaired {
-		r.add(Finding{Message: "not every rule was compared with the other end", Reason: fmt.Sprintf("More than %d pairs would have to be looked at.", maxAllPairs),
-			Fix: "Lint fewer namespaces at once."})
 	}
 }
 
@@ -127,20 +120,18 @@ func (x *refusal) otherEnd() flow.Direction { return flow.Egress + flow.Ingress 
 func (r *run) refusals() []refusal {
 	if r.facts.refused == nil {
 		r.facts.refused = []refusal{}
-		budget := maxAllPairs
 		for _, p := range r.Model.Policies() {
 			for _, d := range flow.Directions {
 				if p.Tier == policy.NetworkPolicyTier {
-					r.refusalsOf(p, d, &budget)
+					r.refusalsOf(p, d)
 				}
 			}
 		}
-		r.facts.unpaired = budget < 0
 	}
 	return r.facts.refused
 }
 
-func (r *run) refusalsOf(p *policy.Policy, d flow.Direction, budget *int) {
+func (r *run) refusalsOf(p *policy.Policy, d flow.Direction) {
 	rules := p.Rules(d)
 	subjects := r.search().Subjects(p, d)
 	for i := range rules {
@@ -148,11 +139,11 @@ func (r *run) refusalsOf(p *policy.Policy, d flow.Direction, budget *int) {
 			peer := &rules[i].Peers[j]
 			peers := r.search().Classes(peer)
 			broad := len(peer.Pods) == 0 && len(peer.Namespaces) == 0 || len(subjects)*len(peers) > maxPairs
-			if broad || *budget < 0 {
+			if broad {
 				continue
 			}
 			x := refusal{policy: p, d: d, rule: &rules[i], item: j, elsewhere: true}
-			if r.everyPairRefused(&x, subjects, peers, budget) {
+			if r.everyPairRefused(&x, subjects, peers) {
 				r.facts.refused = append(r.facts.refused, x)
 			}
 		}
@@ -160,10 +151,9 @@ func (r *run) refusalsOf(p *policy.Policy, d flow.Direction, budget *int) {
 }
 
 // everyPairRefused looks at the pairs of an item until one is not refused, or not surely.
-func (r *run) everyPairRefused(x *refusal, subjects []int, peers []int32, budget *int) bool {
+func (r *run) everyPairRefused(x *refusal, subjects []int, peers []int32) bool {
 	for _, subject := range subjects {
 		for _, peer := range peers {
-			*budget--
 			if !r.pairRefused(x, pair{subject, int(peer)}) {
 				return false
 			}

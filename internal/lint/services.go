@@ -115,18 +115,8 @@ func (r *run) cutCallback(b cluster.EntryBackend, sources []cover.End) (Finding,
 			if class := r.Model.ClassOf(target.end.Index); class >= 0 && slices.ContainsFunc(r.Model.Classes()[class].Members, r.besideAPIServer) {
 				return Finding{}, false
 			}
-			for _, from := range sources {
-				f, ok := flowBetween(from, target.end)
-				if !ok {
-					continue
-				}
-				f.Proto, f.Port = netset.TCP, target.port
-				if !r.closed(&f) {
-					return Finding{}, false
-				}
-				if witness == nil {
-					witness = &f
-				}
+			if witness = r.allClosed(sources, target); witness == nil {
+				return Finding{}, false
 			}
 		}
 	}
@@ -135,6 +125,26 @@ func (r *run) cutCallback(b cluster.EntryBackend, sources []cover.End) (Finding,
 	}
 	return r.onDenial(witness, flow.Ingress, "", "The API server calls from its node's address or from outside, so the calls fail, and with them the requests that wait for an answer.",
 		fmt.Sprintf("Allow ingress on tcp/%d from the API server's addresses by an ipBlock, or from everywhere.", witness.Port))
+}
+
+// allClosed gives one of the flows from some ends to a TCP port, if there are any and all of them are
+// surely denied; else nil.
+func (r *run) allClosed(from []cover.End, to backend) *flow.Flow {
+	var witness *flow.Flow
+	for _, end := range from {
+		f, ok := flowBetween(end, to.end)
+		if !ok {
+			continue
+		}
+		f.Proto, f.Port = netset.TCP, to.port
+		if !r.closed(&f) {
+			return nil
+		}
+		if witness == nil {
+			witness = &f
+		}
+	}
+	return witness
 }
 
 // controlPlaneLabels mark the nodes on which an API server may run.
