@@ -25,7 +25,7 @@ test: ## run every test, the builds for all platforms included
 
 soak: SHELL := bash
 soak: ## compare evaluator and oracle on random clusters for an hour (SALLYPORT_SOAK=2h for two)
-	set -o pipefail; SALLYPORT_SOAK=$${SALLYPORT_SOAK:-1h} $(GO) test ./internal/eval ./internal/analyze ./internal/explain ./internal/question -run 'TestOracle|TestLaws|TestReach|Law|Holds?' -v -timeout 0 -count 1 | grep -v '\[rapid\] OK'
+	set -o pipefail; SALLYPORT_SOAK=$${SALLYPORT_SOAK:-1h} $(GO) test ./internal/eval ./internal/analyze ./internal/explain ./internal/question ./internal/lint -run 'TestOracle|TestLaws|TestReach|Law|Holds?' -v -timeout 0 -count 1 | grep -v '\[rapid\] OK'
 
 FUZZTIME ?= 60s
 fuzz: ## fuzz every reader and Compile, FUZZTIME (60s) each

@@ -88,6 +88,9 @@ func hostile(t *testing.T, fromServer bool) string {
 		{"apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": meta("", "cluster"), "spec": m{"tier": "Baseline", "priority": 5, "subject": m{"namespaces": m{}},
 			"egress": []m{{"name": evil, "action": "Accept", "to": []m{{"domainNames": []string{"*.example.com"}}}}, {"name": evil, "action": "Deny", "to": []m{{"nodes": some}, {"networks": []string{"203.0.113.0/24"}}}}}}},
 		{"apiVersion": "crd.projectcalico.org/v1", "kind": "NetworkPolicy", "metadata": meta("shop", "calico"), "spec": m{"selector": evil, "types": []string{"Ingress", evil}}},
+		{"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": meta("", "hook"), "webhooks": []m{{"name": evil, "clientConfig": m{"service": m{"name": "web", "namespace": "shop", "port": 80, "path": evil}}}, {"clientConfig": m{"service": m{"name": evil, "namespace": evil}}}}},
+		{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": meta("shop", "binding"), "roleRef": m{"name": evil}, "subjects": []m{{"kind": "ServiceAccount", "name": evil, "namespace": "shop"}, {"kind": evil, "name": evil}}},
+		{"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": meta("shop", "monitor"), "spec": m{"selector": m{"matchLabels": m{tier: evil}}, "namespaceSelector": m{"matchNames": []string{evil, "shop"}}, "endpoints": []m{{"port": evil}, {"targetPort": evil}}}},
 		{"apiVersion": evil, "kind": evil, "metadata": m{"name": evil}},
 	}
 	if !fromServer {

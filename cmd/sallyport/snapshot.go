@@ -15,8 +15,8 @@ func newSnapshot() *cobra.Command {
 		Use:   "snapshot",
 		Short: "Print the input reduced to what answers depend on",
 		Long: `Print the input reduced to what answers depend on, as YAML that every verb reads with -f.
-It holds no environment, command, image, volume, annotation of others or Secret, so it can go with a
-bug report. What --kube-version, --plugin, --pod-cidr and --aks say is kept in it.`,
+It holds no environment, command, image, volume or Secret, and of annotations only its own and
+prometheus.io's scrape and port, so it can go with a bug report. What --kube-version, --plugin, --pod-cidr and --aks say is kept in it.`,
 		Example: `  sallyport snapshot -f manifests > cluster.yaml
   sallyport check -f cluster.yaml shop/web shop/db:5432`,
 		Args: func(c *cobra.Command, args []string) error {

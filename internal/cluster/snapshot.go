@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"sallyport.dev/sallyport/internal/flow"
@@ -32,6 +33,9 @@ type Snapshot struct {
 	Services   []Service
 	Accounts   []ServiceAccount
 	Entries    []EntryPoint
+	Callbacks  []Callback
+	Monitors   []Monitor
+	Granted    []ServiceAccount // those that some role binding gives rights to, without repetition
 
 	NetworkPolicies []NetworkPolicy
 	ClusterPolicies []ClusterPolicy // ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy
@@ -100,6 +104,11 @@ type Pod struct {
 	Windows     bool            // spec.os.name, or a node selector for Windows, says so
 	Pending     bool            // has no address yet and cannot talk (S5)
 	Terminating bool            // still subject and peer until its sandbox ends (S31)
+	// NoToken: no token of the account is mounted, so that the pod does not speak to the API server.
+	NoToken bool
+	// Scraped: its annotations ask Prometheus to collect metrics, on ScrapePort if that is not 0.
+	Scraped    bool
+	ScrapePort uint16
 }
 
 // Addr gives the pod's address in a family, or the zero Addr if it has none or it is not known.
@@ -137,6 +146,7 @@ type Service struct {
 	Origin       Origin
 	Namespace    string
 	Name         string
+	Labels       map[string]string
 	Type         string            // ClusterIP, NodePort, LoadBalancer, ExternalName
 	Selector     map[string]string // nil: backends come from EndpointSlices only
 	ClusterIPs   []netip.Addr
@@ -193,6 +203,34 @@ type Backend struct {
 	Addr  netip.Addr
 	Pod   string // name of the pod in the service's namespace; empty if it is none
 	Ports []ContainerPort
+}
+
+// Callback is something that makes the API server call a Service: a webhook's configuration, an
+// APIService, or a CustomResourceDefinition with a conversion webhook.
+type Callback struct {
+	Origin   Origin
+	Kind     string // as manifests spell it
+	Name     string
+	Backends []EntryBackend
+}
+
+// Monitor is a ServiceMonitor or PodMonitor: it says what Prometheus collects metrics from.
+type Monitor struct {
+	Origin          Origin
+	Kind            string // as manifests spell it
+	Namespace, Name string
+	Selector        metav1.LabelSelector // of Services, or for a PodMonitor of pods
+	EveryNamespace  bool
+	Namespaces      []string // where EveryNamespace is not set; its own if nothing is said
+	Ports           []MonitorPort
+}
+
+// MonitorPort is a port that a Monitor names: by the name that it has at the Service (ServiceMonitor) or
+// the pod (PodMonitor), or by number or name at the pod.
+type MonitorPort struct {
+	Name       string
+	Target     uint16 // 0 if not given
+	TargetName string
 }
 
 // ServiceAccount exists so that a question can name it; network policies never see it.

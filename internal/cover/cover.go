@@ -27,7 +27,7 @@ type Outcome uint8
 const (
 	Needed    Outcome = iota + 1 // something hangs on this rule alone, or might
 	Covered                      // everything that it matches is decided without it
-	Idle                         // it matches nothing
+	Idle                         // it surely matches nothing that is known
 	Unsettled                    // that would be too much work
 )
 
@@ -102,7 +102,7 @@ func (s *Search) Ask(p *policy.Policy, d flow.Direction, rule *policy.Rule) Answ
 			return Answer{Outcome: out}
 		}
 	}
-	if len(q.found) == 0 {
+	if !q.matches {
 		return Answer{Outcome: Idle}
 	}
 	return Answer{Outcome: Covered, By: q.others()}
@@ -111,11 +111,12 @@ func (s *Search) Ask(p *policy.Policy, d flow.Direction, rule *policy.Rule) Answ
 // question is the search for what covers one rule.
 type question struct {
 	*Search
-	p     *policy.Policy
-	d     flow.Direction
-	rule  *policy.Rule
-	limit int
-	found map[Other]bool
+	p       *policy.Policy
+	d       flow.Direction
+	rule    *policy.Rule
+	limit   int
+	found   map[Other]bool
+	matches bool // it surely matches something
 }
 
 func (q *question) others() []Other {
@@ -133,10 +134,12 @@ func (q *question) others() []Other {
 func (q *question) subject(class int) Outcome {
 	out := Covered
 	q.Flows(class, q.d, q.rule, func(_ *flow.Flow, query *policy.Query) bool {
+		got := q.match(q.rule, query)
+		q.matches = q.matches || got == policy.Yes
 		switch {
 		case q.work > q.limit:
 			out = Unsettled
-		case q.match(q.rule, query) != policy.No && !q.decided(class, query):
+		case got != policy.No && !q.decided(class, query):
 			out = Needed
 		}
 		return out == Covered

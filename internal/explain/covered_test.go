@@ -30,7 +30,7 @@ func TestRemovalLaw(t *testing.T) {
 			o := policy.Options{Strict: c.Options.Strict, PodCIDRs: c.Options.PodCIDRs}
 			o.Behaviour.BlocksMatchOutsideOnly = rapid.IntRange(0, 3).Draw(rt, "blocks match outside only") == 3
 			m := policy.Compile(snap, o)
-			for i, p := range m.Policies() {
+			for _, p := range m.Policies() {
 				facts := explain.OfPolicy(m, p)
 				for _, side := range facts.Sides {
 					for _, r := range side.Rules {
@@ -39,7 +39,7 @@ func TestRemovalLaw(t *testing.T) {
 							continue
 						}
 						claims[claim]++
-						without := policy.Compile(withoutRule(snap, i, side.Direction, r.ID.Rule), o)
+						without := policy.Compile(world.WithoutRule(snap, p.Ref, side.Direction, r.ID.Rule), o)
 						if f, ok := difference(m, without, c.Flows); ok {
 							rt.Fatalf("%s %s is said to be %s (%v), and without it %+v is %v, not %v\n%#v", r.ID.Policy, r.ID.Path(), claim, r.Covered,
 								f, eval.Verdict(without, &f), eval.Verdict(m, &f), c)
@@ -74,43 +74,6 @@ func claimOf(r *explain.Rule) string {
 		return "without subject"
 	}
 	return ""
-}
-
-// withoutRule gives the Snapshot without one rule of the i-th policy of its model.
-func withoutRule(s *cluster.Snapshot, i int, d flow.Direction, rule int) *cluster.Snapshot {
-	out := *s
-	if i >= len(s.NetworkPolicies) {
-		return withoutClusterRule(s, i-len(s.NetworkPolicies), d, rule)
-	}
-	out.NetworkPolicies = slices.Clone(s.NetworkPolicies)
-	o := s.NetworkPolicies[i].Object.DeepCopy()
-	if d == flow.Egress {
-		o.Spec.Egress = slices.Delete(o.Spec.Egress, rule, rule+1)
-	} else {
-		o.Spec.Ingress = slices.Delete(o.Spec.Ingress, rule, rule+1)
-	}
-	out.NetworkPolicies[i].Object = o
-	return &out
-}
-
-// withoutClusterRule does the same for a cluster policy, by its place in tier order.
-func withoutClusterRule(s *cluster.Snapshot, i int, d flow.Direction, rule int) *cluster.Snapshot {
-	ref := policy.Compile(s, policy.Options{}).Policies()[len(s.NetworkPolicies)+i].Ref
-	out := *s
-	out.ClusterPolicies = slices.Clone(s.ClusterPolicies)
-	for j := range out.ClusterPolicies {
-		p := &out.ClusterPolicies[j]
-		if p.Kind != ref.Kind || p.Object.Name != ref.Name {
-			continue
-		}
-		p.Object = p.Object.DeepCopy()
-		if d == flow.Egress {
-			p.Object.Spec.Egress = slices.Delete(p.Object.Spec.Egress, rule, rule+1)
-		} else {
-			p.Object.Spec.Ingress = slices.Delete(p.Object.Spec.Ingress, rule, rule+1)
-		}
-	}
-	return &out
 }
 
 // difference gives a flow that two models of the same pods and nodes decide differently.

@@ -8,8 +8,8 @@ import (
 // Rules lists every rule, sorted by ID.
 func Rules() []*Rule {
 	all := slices.Concat(
-		selectorRules, portRules, directionRules, blockRules, platformRules,
-		coverageRules, dnsRules, metadataRules, pairRules, spareRules, tieRules,
+		selectorRules, portRules, directionRules, blockRules, tieRules, platformRules,
+		coverageRules, dnsRules, expectedRules, metadataRules, pairRules, spareRules,
 		ignoreRules,
 	)
 	slices.SortFunc(all, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })

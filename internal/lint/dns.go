@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/cover"
@@ -129,35 +130,17 @@ func dnsCut(r *run) { r.eachDNS(netset.UDP) }
 
 func dnsTCPCut(r *run) { r.eachDNS(netset.TCP) }
 
-// dnsFinding gathers the classes for which one finding is made.
-type dnsFinding struct {
-	at      Finding
-	classes []int
-}
-
 // eachDNS looks at each class that may connect to something: with UDP for those that cannot ask the
 // resolver over UDP, with TCP for those that can, but not over TCP.
 func (r *run) eachDNS(proto netset.Proto) {
 	x := r.resolver()
-	found := map[string]*dnsFinding{}
-	var order []string
+	var g gathered
 	for class := range r.Model.Classes() {
-		f, ok := r.dnsOf(x, class, proto)
-		if !ok {
-			continue
+		if f, ok := r.dnsOf(x, class, proto); ok {
+			g.add(f, r.workloads([]int{class})...)
 		}
-		key := f.Object.String() + " " + f.Path
-		if found[key] == nil {
-			found[key] = &dnsFinding{at: f}
-			order = append(order, key)
-		}
-		found[key].classes = append(found[key].classes, class)
 	}
-	for _, key := range order {
-		f := found[key].at
-		f.Message = list(r.workloads(found[key].classes)) + " " + f.Message
-		r.add(f)
-	}
+	g.flush(r)
 }
 
 // dnsOf makes the finding about a class, without the names of its workloads.
@@ -173,7 +156,7 @@ func (r *run) dnsOf(x *resolver, class int, proto netset.Proto) (Finding, bool) 
 		if _, _, too := r.cutFrom(x, class, netset.UDP); too {
 			return Finding{}, false // dns-cut says it
 		}
-		return r.onDenial(&witness, d, fmt.Sprintf("cannot reach the cluster's DNS, %s, on tcp/53", x.name),
+		return r.onDenial(&witness, d, fmt.Sprintf(" cannot reach the cluster's DNS, %s, on tcp/53", x.name),
 			"Answers that are too long for UDP do not arrive.", "Allow tcp/53 beside udp/53.")
 	}
 	reason := "They are isolated for egress and no rule lets them out to it, so no name resolves."
@@ -182,7 +165,11 @@ func (r *run) dnsOf(x *resolver, class int, proto netset.Proto) (Finding, bool) 
 	} else if a, ok := r.allowsAddress(class); ok {
 		reason = fmt.Sprintf("A rule names the Service's address %s, but policies see the pods behind it, so no name resolves.", a)
 	}
-	return r.onDenial(&witness, d, fmt.Sprintf("cannot reach the cluster's DNS, %s, on udp/53", x.name), reason, r.dnsFix(x, d))
+	f, ok := r.onDenial(&witness, d, fmt.Sprintf(" cannot reach the cluster's DNS, %s, on udp/53", x.name), reason, r.dnsFix(x, d))
+	if f.Path != "" {
+		f.Reason, f.Fix = "This rule denies it, so no name resolves.", "Accept udp/53 and tcp/53 to its pods in a rule before this one."
+	}
+	return f, ok
 }
 
 func (r *run) dnsFix(x *resolver, d flow.Direction) string {
@@ -296,20 +283,21 @@ func (r *run) noWayToDNS(class int, proto netset.Proto) (Finding, bool) {
 		if !r.mayAskDNS(s, netset.UDP) {
 			return Finding{}, false
 		}
-		return onPolicy(at, "", "cannot reach a DNS resolver on tcp/53", "Answers that are too long for UDP do not arrive. "+
+		return onPolicy(at, "", " cannot reach a DNS resolver on tcp/53", "Answers that are too long for UDP do not arrive. "+
 			"The input holds no resolver; no rule could let them out to one in kube-system.", "Allow tcp/53 beside udp/53."), true
 	}
-	return onPolicy(at, "", "cannot reach any DNS resolver on udp/53", "They are isolated for egress, and no rule could let them out to a resolver in kube-system, "+
+	return onPolicy(at, "", " cannot reach any DNS resolver on udp/53", "They are isolated for egress, and no rule could let them out to a resolver in kube-system, "+
 		"so no name resolves. The input holds no resolver.", "Allow egress to pods with k8s-app=kube-dns in namespace kube-system on udp/53 and tcp/53."), true
 }
 
-// mayAskDNS tells whether some rule could let port 53 out to where a resolver may be: by address, or in
-// a namespace that clusters keep one in. The pods there may have any labels.
+// mayAskDNS tells whether some rule could let port 53 out to where a resolver may be: by address, in a
+// namespace that clusters keep one in, or anywhere if the rule is about that port. The pods there may have any labels.
 func (r *run) mayAskDNS(s *policy.Subject, proto netset.Proto) bool {
 	for _, p := range s.Policies {
 		rules := p.Rules(flow.Egress)
 		for i := range rules {
-			if mayBeDNSPort(&rules[i], proto) && (rules[i].Peers == nil || slices.ContainsFunc(rules[i].Peers, r.mayHoldDNS)) {
+			fits, meant := mayBeDNSPort(&rules[i], proto)
+			if meant || fits && (rules[i].Peers == nil || slices.ContainsFunc(rules[i].Peers, r.mayHoldDNS)) {
 				return true
 			}
 		}
@@ -317,12 +305,16 @@ func (r *run) mayAskDNS(s *policy.Subject, proto netset.Proto) bool {
 	return false
 }
 
-// mayBeDNSPort: a named port may be any number; resolvers behind a Service listen on 5353 too.
-func mayBeDNSPort(rule *policy.Rule, proto netset.Proto) bool {
-	return rule.Ports == nil || slices.ContainsFunc(rule.Ports, func(p policy.Port) bool {
+// mayBeDNSPort tells whether a rule fits the port of a resolver, and whether that port is meant and not
+// just every one. A named port may be any number; resolvers behind a Service listen on 5353 too.
+func mayBeDNSPort(rule *policy.Rule, proto netset.Proto) (fits, meant bool) {
+	for _, p := range rule.Ports {
 		named := p.Name != "" && (p.Proto == 0 || p.Proto == proto)
-		return named || p.Proto == proto && (p.Range.Contains(dnsPort) || p.Range.Contains(5353))
-	})
+		number := p.Name == "" && p.Proto == proto && (p.Range.Contains(dnsPort) || p.Range.Contains(5353))
+		fits = fits || named || number
+		meant = meant || named && strings.Contains(p.Name, "dns") || number && p.Range != netset.AllPorts
+	}
+	return fits || rule.Ports == nil, meant
 }
 
 func (r *run) mayHoldDNS(p policy.Peer) bool {

@@ -14,10 +14,10 @@ import (
 
 // facts are what several rules work out of the model; each is made when first needed.
 type facts struct {
-	ends     *cover.Search
-	refused  []refusal // see run.refusals
-	unpaired bool      // some rules were not looked at for refusals
-	spare    *spare    // see run.spare
+	ends    *cover.Search
+	refused []refusal // see run.refusals
+	asked   map[*Rule]int
+	spare   *spare // see run.spare
 }
 
 // search finds the ends that the model tells apart.
@@ -31,10 +31,29 @@ func (r *run) search() *cover.Search {
 // decided gives the verdict of one direction of a flow that holds whatever an address that is not known
 // may be, and whatever policies of other engines say; unknown where there is none.
 func (r *run) decided(f *flow.Flow, d flow.Direction) flow.Verdict {
+	if !r.mayAsk() {
+		return flow.Unknown
+	}
 	if _, class, ok := r.Model.NewQuery(f, d); ok && len(r.Model.Classes()[class].Foreign(d)) > 0 {
 		return flow.Unknown
 	}
 	return eval.Surely(r.Model, f, d)
+}
+
+// maxAsked bounds the flows that one rule asks about (some seconds); what it does not ask it does not know.
+const maxAsked = 20_000_000
+
+// mayAsk counts a question, and says once if there are too many.
+func (r *run) mayAsk() bool {
+	if r.facts.asked == nil {
+		r.facts.asked = map[*Rule]int{}
+	}
+	r.facts.asked[r.rule]++
+	if r.facts.asked[r.rule] == maxAsked+1 {
+		r.add(Finding{Message: "not everything was looked at", Reason: fmt.Sprintf("More than %d connections would have to be judged.", maxAsked),
+			Fix: "Lint fewer namespaces at once."})
+	}
+	return r.facts.asked[r.rule] <= maxAsked
 }
 
 // closed tells whether a flow is surely denied.
@@ -49,10 +68,16 @@ func flowBetween(from, to cover.End) (f flow.Flow, ok bool) {
 	return flow.Flow{From: from.End, To: to.End, Family: from.Family}, from.Family == to.Family && !same
 }
 
-// anyPod gives one pod of a class for questions about rules that select it, which do not hang on its address.
-func (r *run) anyPod(class int, family flow.Family) cover.End {
-	pod := r.Model.Classes()[class].Members[0]
-	return cover.End{End: flow.End{Kind: flow.Pod, Index: pod, Addr: r.Model.Snapshot().Pods[pod].Addr(family)}, Family: family}
+// anyPod gives one pod of a class that may have an address in a family, but not the pod not; for
+// questions about rules that select it, which do not hang on its address.
+func (r *run) anyPod(class int, family flow.Family, not int) (end cover.End, ok bool) {
+	for _, i := range r.Model.Classes()[class].Members {
+		p := &r.Model.Snapshot().Pods[i]
+		if addr := p.Addr(family); i != not && (addr.IsValid() || len(p.Addrs) == 0) {
+			return cover.End{End: flow.End{Kind: flow.Pod, Index: i, Addr: addr}, Family: family}, true
+		}
+	}
+	return cover.End{}, false
 }
 
 // workloads names the workloads of classes, sorted.
@@ -121,4 +146,37 @@ func (r *run) onDenial(f *flow.Flow, d flow.Direction, message, reason, fix stri
 		return onPolicy(r.isolating(class, d), "", message, reason, fix), true
 	}
 	return Finding{}, false
+}
+
+// gathered joins findings of one place and message: the names that each is about stand before it.
+type gathered struct {
+	order []string
+	by    map[string]*gatheredFinding
+}
+
+type gatheredFinding struct {
+	Finding
+	names []string
+}
+
+func (g *gathered) add(f Finding, names ...string) {
+	key := f.Object.String() + " " + f.Path + " " + f.Message
+	if g.by == nil {
+		g.by = map[string]*gatheredFinding{}
+	}
+	if g.by[key] == nil {
+		g.by[key] = &gatheredFinding{Finding: f}
+		g.order = append(g.order, key)
+	}
+	g.by[key].names = append(g.by[key].names, names...)
+}
+
+// flush adds the findings, each with its names before its message.
+func (g *gathered) flush(r *run) {
+	for _, key := range g.order {
+		f := g.by[key]
+		slices.Sort(f.names)
+		f.Message = list(slices.Compact(f.names)) + f.Message
+		r.add(f.Finding)
+	}
 }

@@ -23,9 +23,9 @@ var metadataRules = []*Rule{
 func (r *run) metadataFlows(class int) []flow.Flow {
 	var out []flow.Flow
 	for _, family := range r.Model.Families() {
-		own := r.anyPod(class, family)
-		if !own.Addr.IsValid() && len(r.Model.Snapshot().Pods[own.Index].Addrs) > 0 {
-			continue // has no address in this family
+		own, ok := r.anyPod(class, family, -1)
+		if !ok {
+			continue
 		}
 		for _, m := range r.Model.MetadataPorts() {
 			to := cover.End{End: flow.End{Kind: flow.Address, Addr: m.Addr()}, Family: flow.FamilyOf(m.Addr())}
@@ -45,8 +45,15 @@ type leak struct {
 }
 
 func metadataReachable(r *run) {
-	found := map[leak][]int{}
-	var order []leak
+	order, found := r.leaks()
+	for _, l := range order {
+		r.addLeak(l, found[l])
+	}
+}
+
+// leaks finds the rules that surely let classes out to a metadata address.
+func (r *run) leaks() (order []leak, found map[leak][]int) {
+	found = map[leak][]int{}
 	for class := range r.Model.Classes() {
 		for _, f := range r.metadataFlows(class) {
 			if r.decided(&f, flow.Egress) != flow.Allowed {
@@ -66,9 +73,7 @@ func metadataReachable(r *run) {
 			}
 		}
 	}
-	for _, l := range order {
-		r.addLeak(l, found[l])
-	}
+	return order, found
 }
 
 func (r *run) addLeak(l leak, classes []int) {
@@ -79,6 +84,8 @@ func (r *run) addLeak(l leak, classes []int) {
 	hole := netip.PrefixFrom(l.addr, l.addr.BitLen())
 	fix := fmt.Sprintf("Name what they need in to, or use an ipBlock with except: [%s].", hole)
 	switch {
+	case l.addr == policy.AzureWire:
+		fix = "Name other ports than 80 and 32526 in the rule: 53 there is Azure's own DNS, which some need."
 	case p.Tier != policy.NetworkPolicyTier:
 		fix = fmt.Sprintf("Deny %s in an earlier rule.", hole)
 	case l.rule.Peer >= 0:

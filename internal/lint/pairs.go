@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"sallyport.dev/sallyport/internal/cover"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
@@ -17,11 +16,8 @@ var pairRules = []*Rule{
 }
 
 // maxPairs bounds the pairs of classes that are looked at for one item of a rule; one that selects more
-// is broad. maxAllPairs bounds those of a whole run.
-const (
-	maxPairs    = 2_000
-	maxAllPairs = 1_000_000
-)
+// is broad.
+const maxPairs = 2_000
 
 // pair is a subject of a rule and a pod that the rule names, by class.
 type pair struct{ subject, peer int }
@@ -35,7 +31,7 @@ type refusal struct {
 	pairs     []pair
 	asked     netset.PortSet // what the rule allows, over all pairs
 	other     netset.PortSet // what the other end allows instead, over all pairs
-	elsewhere bool           // it allows something to each pair
+	elsewhere bool           // it allows something to each pair, but nothing that the subject may use
 	witness   flow.Flow
 }
 
@@ -45,16 +41,12 @@ func oneSided(r *run) {
 			continue
 		}
 		subjects, peers := r.ends(x.pairs)
-		message := "lets " + list(subjects) + " out to " + list(peers) + ", where ingress refuses them"
+		message := fmt.Sprintf("lets %s out to %s on %s, where ingress refuses that", list(subjects), list(peers), portList(x.asked))
 		if x.d == flow.Ingress {
-			message = "lets in " + list(peers) + " to " + list(subjects) + ", but their own egress refuses it"
+			message = fmt.Sprintf("lets in %s to %s on %s, but their own egress refuses that", list(peers), list(subjects), portList(x.asked))
 		}
 		r.add(onPolicy(x.policy, x.path(), message, fmt.Sprintf("A connection needs both ends, and the other one is %s.", r.refusedBy(&x)),
 			"Allow it at the other end too, or take it out here."))
-	}
-	if r.facts.unpaired {
-		r.add(Finding{Message: "not every rule was compared with the other end", Reason: fmt.Sprintf("More than %d pairs would have to be looked at.", maxAllPairs),
-			Fix: "Lint fewer namespaces at once."})
 	}
 }
 
@@ -86,7 +78,12 @@ func connection(p pair, d flow.Direction) pair {
 	return p
 }
 
-func portList(s netset.PortSet) string { return list(s.Strings()) }
+func portList(s netset.PortSet) string {
+	if s.Equal(netset.EveryPort()) {
+		return "every port"
+	}
+	return list(s.Strings())
+}
 
 func (x *refusal) path() string { return x.policy.RuleID(x.d, x.rule.Index, x.item, -1).Path() }
 
@@ -123,20 +120,18 @@ func (x *refusal) otherEnd() flow.Direction { return flow.Egress + flow.Ingress 
 func (r *run) refusals() []refusal {
 	if r.facts.refused == nil {
 		r.facts.refused = []refusal{}
-		budget := maxAllPairs
 		for _, p := range r.Model.Policies() {
 			for _, d := range flow.Directions {
 				if p.Tier == policy.NetworkPolicyTier {
-					r.refusalsOf(p, d, &budget)
+					r.refusalsOf(p, d)
 				}
 			}
 		}
-		r.facts.unpaired = budget < 0
 	}
 	return r.facts.refused
 }
 
-func (r *run) refusalsOf(p *policy.Policy, d flow.Direction, budget *int) {
+func (r *run) refusalsOf(p *policy.Policy, d flow.Direction) {
 	rules := p.Rules(d)
 	subjects := r.search().Subjects(p, d)
 	for i := range rules {
@@ -144,11 +139,11 @@ func (r *run) refusalsOf(p *policy.Policy, d flow.Direction, budget *int) {
 			peer := &rules[i].Peers[j]
 			peers := r.search().Classes(peer)
 			broad := len(peer.Pods) == 0 && len(peer.Namespaces) == 0 || len(subjects)*len(peers) > maxPairs
-			if broad || *budget < 0 {
+			if broad {
 				continue
 			}
 			x := refusal{policy: p, d: d, rule: &rules[i], item: j, elsewhere: true}
-			if r.everyPairRefused(&x, subjects, peers, budget) {
+			if r.everyPairRefused(&x, subjects, peers) {
 				r.facts.refused = append(r.facts.refused, x)
 			}
 		}
@@ -156,10 +151,9 @@ func (r *run) refusalsOf(p *policy.Policy, d flow.Direction, budget *int) {
 }
 
 // everyPairRefused looks at the pairs of an item until one is not refused, or not surely.
-func (r *run) everyPairRefused(x *refusal, subjects []int, peers []int32, budget *int) bool {
+func (r *run) everyPairRefused(x *refusal, subjects []int, peers []int32) bool {
 	for _, subject := range subjects {
 		for _, peer := range peers {
-			*budget--
 			if !r.pairRefused(x, pair{subject, int(peer)}) {
 				return false
 			}
@@ -171,13 +165,13 @@ func (r *run) everyPairRefused(x *refusal, subjects []int, peers []int32, budget
 // pairRefused tells whether the other end of a pair surely refuses all that the item allows. A pair to
 // which the item allows nothing, such as a port that is not declared, does not count for or against.
 func (r *run) pairRefused(x *refusal, p pair) bool {
-	offered, open := netset.PortSet{}, netset.PortSet{}
+	offered, open, common := netset.PortSet{}, netset.PortSet{}, false
 	for _, from := range r.search().Pods(p.subject) {
-		to := r.otherPod(p.peer, &from)
-		f, ok := flowBetween(from, to)
+		to, ok := r.anyPod(p.peer, from.Family, from.Index)
 		if !ok {
 			continue
 		}
+		f := flow.Flow{From: from.End, To: to.End, Family: from.Family}
 		if x.d == flow.Ingress {
 			f.From, f.To = f.To, f.From
 		}
@@ -189,6 +183,7 @@ func (r *run) pairRefused(x *refusal, p pair) bool {
 				return false
 			case v == flow.Allowed:
 				open.Add(piece.Proto, piece.Range)
+				common = common || r.decided(&f, x.d) != flow.Denied
 			case offers == policy.Yes:
 				offered.Add(piece.Proto, piece.Range)
 				if x.witness.Family == 0 {
@@ -200,20 +195,9 @@ func (r *run) pairRefused(x *refusal, p pair) bool {
 	if !offered.Empty() {
 		x.pairs = append(x.pairs, p)
 		x.asked, x.other = x.asked.Union(offered), x.other.Union(open)
-		x.elsewhere = x.elsewhere && !open.Empty()
+		x.elsewhere = x.elsewhere && !open.Empty() && !common
 	}
 	return true
-}
-
-// otherPod gives a pod of a class that is not the one at the other end, where there is one.
-func (r *run) otherPod(class int, not *cover.End) cover.End {
-	out := r.anyPod(class, not.Family)
-	members := r.Model.Classes()[class].Members
-	if out.Index == not.Index && len(members) > 1 {
-		out.Index = members[1]
-		out.Addr = r.Model.Snapshot().Pods[out.Index].Addr(not.Family)
-	}
-	return out
 }
 
 // pieces divides the ports so that neither end tells those of a piece apart.

@@ -191,7 +191,7 @@ func redundantPolicy(r *run) {
 func redundantRule(r *run) {
 	for _, x := range r.spare().rules {
 		if !x.overruled() {
-			r.add(onPolicy(x.policy, x.path(), "makes no difference: other rules already decide the same", "What it matches is decided by "+others(x.by)+" too.",
+			r.add(onPolicy(x.policy, x.path(), "makes no difference: other rules decide the same", "What it matches is decided by "+others(x.by)+" too.",
 				"Take it out, or keep it if the others may change and say so in an ignore."))
 		}
 	}
@@ -204,8 +204,11 @@ func redundantRule(r *run) {
 func shadowedRule(r *run) {
 	for _, x := range r.spare().rules {
 		if x.overruled() {
-			r.add(onPolicy(x.policy, x.path(), "has no effect: what it matches is decided before it is asked", "It is decided by "+others(x.by)+".",
-				"Move it before them, give its policy a lower priority, or take it out."))
+			fix := "Move it before them, give its policy a lower priority, or take it out."
+			if x.policy.Tier == policy.NetworkPolicyTier {
+				fix = "Take it out, or let a rule of the Admin tier pass what it is about."
+			}
+			r.add(onPolicy(x.policy, x.path(), "has no effect: what it matches is decided before it is asked", "It is decided by "+others(x.by)+".", fix))
 		}
 	}
 }
@@ -221,7 +224,7 @@ func (x *spareRule) overruled() bool {
 func others(by []cover.Other) string {
 	var out []string
 	for _, o := range by {
-		text := o.ID.Policy.String() + ", " + o.ID.Path()
+		text := o.ID.Policy.String() + " " + o.ID.Path()
 		if o.ID.Policy.Namespace == "" {
 			text += " (" + o.Action.String() + ")"
 		}

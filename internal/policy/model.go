@@ -279,10 +279,10 @@ func (m *Model) Enforced(f flow.Family) bool {
 	return !b.NotEnforced && !(b.NotEnforcedIPv6 && f == flow.IPv6)
 }
 
-var (
-	metadataAddrs = []netip.Addr{netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fd00:ec2::254")}
-	azureWire     = netip.MustParseAddr("168.63.129.16")
-)
+var metadataAddrs = []netip.Addr{netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fd00:ec2::254")}
+
+// AzureWire is Azure's own metadata address (S27).
+var AzureWire = netip.MustParseAddr("168.63.129.16")
 
 // AzureWirePorts are the ports of Azure's own metadata address that S27 names.
 var AzureWirePorts = [...]uint16{80, 32526}
@@ -295,7 +295,7 @@ func (m *Model) MetadataPorts() []netip.AddrPort {
 	}
 	if m.opts.Azure {
 		for _, port := range AzureWirePorts {
-			out = append(out, netip.AddrPortFrom(azureWire, port))
+			out = append(out, netip.AddrPortFrom(AzureWire, port))
 		}
 	}
 	return out
@@ -309,5 +309,5 @@ func (m *Model) BlockedMetadata(to netip.Addr, proto netset.Proto, port uint16) 
 	if slices.Contains(metadataAddrs, to) {
 		return true
 	}
-	return m.opts.Azure && to == azureWire && proto == netset.TCP && slices.Contains(AzureWirePorts[:], port)
+	return m.opts.Azure && to == AzureWire && proto == netset.TCP && slices.Contains(AzureWirePorts[:], port)
 }

@@ -39,7 +39,7 @@ func (m *Model) Space(extra ...netip.Prefix) *Space {
 		}
 	}
 	if m.opts.BlockMetadata {
-		for _, a := range append(slices.Clone(metadataAddrs), azureWire) {
+		for _, a := range append(slices.Clone(metadataAddrs), AzureWire) {
 			all = append(all, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}

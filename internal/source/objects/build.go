@@ -14,7 +14,8 @@ import (
 // Build gives the Snapshot of everything added, or InputErrors. It may be called once, and
 // nothing can be added after it.
 func (b *Builder) Build() (*cluster.Snapshot, error) {
-	a := &assembly{b: b, s: &cluster.Snapshot{}, namespaces: map[string]*cluster.Namespace{}, nodes: map[string]*cluster.Node{}}
+	a := &assembly{b: b, s: &cluster.Snapshot{}, namespaces: map[string]*cluster.Namespace{}, nodes: map[string]*cluster.Node{},
+		granted: map[[2]string]cluster.ServiceAccount{}, tokenless: map[[2]string]bool{}}
 	b.kept = b.chosen()
 	for _, it := range b.kept {
 		a.take(it)
@@ -43,6 +44,8 @@ type assembly struct {
 	scalers    []*item
 	svcs       []*item
 	slices     []*item
+	granted    map[[2]string]cluster.ServiceAccount // by namespace and name
+	tokenless  map[[2]string]bool                   // accounts whose token is not mounted unless a pod says so
 }
 
 // take sorts one item into its place, or reports what is wrong with it.
@@ -52,6 +55,10 @@ func (a *assembly) take(it *item) {
 	}
 	if len(it.problems) > 0 && (it.policy == nil || !it.fromServer) {
 		a.b.report(it)
+		return
+	}
+	if b, ok := it.slim.(*bindingObject); ok { // rights are no sign that a namespace is in use
+		a.binding(it, b)
 		return
 	}
 	a.use(it.key.namespace)
@@ -77,6 +84,11 @@ func (a *assembly) take(it *item) {
 		a.slices = append(a.slices, it)
 	case *accountObject:
 		a.s.Accounts = append(a.s.Accounts, cluster.ServiceAccount{Origin: it.origin, Namespace: it.key.namespace, Name: it.key.name})
+		a.tokenless[[2]string{it.key.namespace, it.key.name}] = o.Token != nil && !*o.Token
+	case *webhooksObject, *apiServiceObject, *definitionObject:
+		a.callback(it, o)
+	case *monitorObject:
+		a.monitor(it, o)
 	case *ingressObject:
 		a.ingress(it, o)
 	case *routeObject:
@@ -188,6 +200,7 @@ func (a *assembly) finish() {
 	slices.SortFunc(s.Namespaces, func(x, y cluster.Namespace) int { return strings.Compare(x.Name, y.Name) })
 	slices.SortFunc(s.Nodes, func(x, y cluster.Node) int { return strings.Compare(x.Name, y.Name) })
 	slices.SortStableFunc(s.Pods, comparePods)
+	s.Granted = a.sortedGrants()
 	s.Unreadable = append(s.Unreadable, b.unreadable...)
 	slices.SortFunc(s.Unreadable, func(x, y cluster.Unreadable) int {
 		return cmp.Or(compareOrigin(x.Origin, y.Origin), strings.Compare(x.Why, y.Why))

@@ -254,7 +254,9 @@ func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
 		it.problems, it.notes = it.policy.problems, it.policy.notes
 		names = &it.policy.names
 	} else {
-		it.slim, it.problems = readSlim(d.JSON, gk, info)
+		if it.slim, it.problems = readSlim(d.JSON, gk, info); len(it.problems) == 0 && idle(it.slim) {
+			return
+		}
 		names = it.slim.names()
 	}
 	it.problems = append(it.problems, b.fillNames(it, names, info)...)

@@ -34,6 +34,11 @@ const (
 	groupCalico     = "projectcalico.org"
 	groupCalicoCRD  = "crd.projectcalico.org"
 	groupOwn        = "sallyport.dev"
+	groupAdmission  = "admissionregistration.k8s.io"
+	groupAPIs       = "apiregistration.k8s.io"
+	groupExtensions = "apiextensions.k8s.io"
+	groupRBAC       = "rbac.authorization.k8s.io"
+	groupMonitoring = "monitoring.coreos.com"
 )
 
 var v1 = []string{"v1"}
@@ -69,6 +74,15 @@ var kinds = map[groupKind]kindInfo{
 	{"autoscaling", "HorizontalPodAutoscaler"}: {namespaced: true, slim: newSlim[scalerObject]},
 	{groupDiscovery, "EndpointSlice"}:          {versions: v1, namespaced: true, slim: newSlim[sliceObject]},
 
+	{groupAdmission, "ValidatingWebhookConfiguration"}: {slim: newSlim[webhooksObject]},
+	{groupAdmission, "MutatingWebhookConfiguration"}:   {slim: newSlim[webhooksObject]},
+	{groupAPIs, "APIService"}:                          {slim: newSlim[apiServiceObject]},
+	{groupExtensions, "CustomResourceDefinition"}:      {slim: newSlim[definitionObject]},
+	{groupRBAC, "RoleBinding"}:                         {namespaced: true, slim: newSlim[bindingObject]},
+	{groupRBAC, "ClusterRoleBinding"}:                  {slim: newSlim[bindingObject]},
+	{groupMonitoring, "ServiceMonitor"}:                {namespaced: true, slim: newSlim[monitorObject]},
+	{groupMonitoring, "PodMonitor"}:                    {namespaced: true, slim: newSlim[monitorObject]},
+
 	{groupCalico, "NetworkPolicy"}:                  {namespaced: true, slim: newSlim[foreignObject]},
 	{groupCalico, "GlobalNetworkPolicy"}:            {slim: newSlim[foreignObject]},
 	{groupCalicoCRD, "NetworkPolicy"}:               {namespaced: true, slim: newSlim[foreignObject]},
@@ -80,11 +94,11 @@ var kinds = map[groupKind]kindInfo{
 // quietGroups are Kubernetes' own groups: a kind in them that is not listed above has nothing to
 // do with network policies, and to say so of each would be noise.
 var quietGroups = map[string]bool{
-	"": true, "admissionregistration.k8s.io": true, "apiextensions.k8s.io": true, "apiregistration.k8s.io": true,
+	"": true, groupAdmission: true, groupExtensions: true, groupAPIs: true,
 	groupApps: true, "authentication.k8s.io": true, "authorization.k8s.io": true, "autoscaling": true, groupBatch: true,
 	"certificates.k8s.io": true, "coordination.k8s.io": true, groupDiscovery: true, "events.k8s.io": true,
 	"flowcontrol.apiserver.k8s.io": true, groupGateway: true, "internal.apiserver.k8s.io": true, "metrics.k8s.io": true,
-	groupNetworking: true, "node.k8s.io": true, "policy": true, "rbac.authorization.k8s.io": true, "resource.k8s.io": true,
+	groupNetworking: true, "node.k8s.io": true, "policy": true, groupRBAC: true, "resource.k8s.io": true,
 	"scheduling.k8s.io": true, "snapshot.storage.k8s.io": true, "storage.k8s.io": true, "storagemigration.k8s.io": true,
 }
 

@@ -3,6 +3,7 @@ package objects
 import (
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -11,8 +12,11 @@ import (
 func checkNames(kind string, m *nameMeta, namespaced bool) []problem {
 	var out []problem
 	rule := validation.IsDNS1123Subdomain
-	if kind == "Namespace" {
+	switch kind {
+	case "Namespace":
 		rule = validation.IsDNS1123Label
+	case "RoleBinding", "ClusterRoleBinding": // their names may have colons
+		rule = path.IsValidPathSegmentName
 	}
 	switch {
 	case kind == "Snapshot":

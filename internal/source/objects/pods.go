@@ -45,7 +45,7 @@ func workloadOf(k key) cluster.Workload {
 
 // pod adds a real pod.
 func (a *assembly) pod(it *item, o *podObject, owner cluster.Workload) {
-	p := podFrom(&o.Spec, o.Metadata.Labels)
+	p := a.podFrom(it.key.namespace, &o.Spec, o.Metadata.Labels, o.Metadata.Annotations)
 	p.Origin, p.Namespace, p.Name, p.Owner = it.origin, it.key.namespace, it.key.name, owner
 	p.Terminating = o.Metadata.DeletionTimestamp != ""
 	var problems []problem
@@ -62,7 +62,7 @@ func (a *assembly) pod(it *item, o *podObject, owner cluster.Workload) {
 }
 
 // podFrom fills in what a pod and a template have in common.
-func podFrom(spec *podSpec, labels map[string]string) cluster.Pod {
+func (a *assembly) podFrom(namespace string, spec *podSpec, labels, annotations map[string]string) cluster.Pod {
 	account := "default"
 	for _, name := range []string{spec.ServiceAccount, spec.ServiceAccountName} {
 		if name != "" {
@@ -70,7 +70,8 @@ func podFrom(spec *podSpec, labels map[string]string) cluster.Pod {
 		}
 	}
 	windows := spec.OS != nil && spec.OS.Name == "windows" || spec.NodeSelector[osLabel] == "windows"
-	return cluster.Pod{Labels: labels, HostNetwork: spec.HostNetwork, NodeName: spec.NodeName, Account: account, Windows: windows}
+	return cluster.Pod{Labels: labels, HostNetwork: spec.HostNetwork, NodeName: spec.NodeName, Account: account, Windows: windows,
+		NoToken: !a.mountsToken(namespace, account, spec), Scraped: annotations[scrapeAnnotation] == "true", ScrapePort: scrapePort(annotations)}
 }
 
 // addresses reads status.podIPs or status.hostIPs; the older single field counts if the list is empty.
@@ -152,7 +153,7 @@ func (a *assembly) template(it *item, o *workloadObject, w cluster.Workload, sca
 		a.b.report(it)
 		return
 	}
-	p := podFrom(&t.Spec, t.Metadata.Labels)
+	p := a.podFrom(w.Namespace, &t.Spec, t.Metadata.Labels, t.Metadata.Annotations)
 	p.Origin, p.Namespace, p.Name, p.Owner, p.Template = it.origin, w.Namespace, w.Name, w, true
 	p.NodeName = ""
 	p.Ports, it.problems = containerPorts(path+".spec", &t.Spec)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	kjson "sigs.k8s.io/json"
@@ -16,7 +17,7 @@ import (
 
 // Prune gives an object's JSON with only the fields that the model reads, and whether anything of
 // it is read at all. It is what may leave a cluster in a saved snapshot: no Secret, no environment,
-// no arguments, no annotation but Sallyport's own.
+// no arguments, no annotation but Sallyport's own and those by which pods ask Prometheus for something.
 func Prune(data []byte) ([]byte, bool) {
 	var head typeMeta
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &head); err != nil {
@@ -33,7 +34,7 @@ func Prune(data []byte) ([]byte, bool) {
 		return prunePolicy(gk, p)
 	}
 	obj, problems := readSlim(data, gk, info)
-	if len(problems) > 0 {
+	if len(problems) > 0 || idle(obj) {
 		return nil, false
 	}
 	return pruneSlim(obj)
@@ -61,6 +62,7 @@ func prunePolicy(gk groupKind, p *policy) ([]byte, bool) {
 
 // trim drops what takes space in the objects that there are many of and is not read.
 func trim(obj slim) {
+	asked := scrapeOnly(obj.names().Annotations)
 	for name := range obj.names().Annotations {
 		if !strings.HasPrefix(name, groupOwn+"/") {
 			delete(obj.names().Annotations, name)
@@ -68,14 +70,19 @@ func trim(obj slim) {
 	}
 	switch o := obj.(type) {
 	case *podObject:
-		o.Metadata.trim()
+		if o.Metadata.trim(); asked != nil {
+			maps.Copy(o.Metadata.Annotations, asked)
+		}
 		o.Spec.trim()
 	case *workloadObject:
 		o.Metadata.trim()
 		o.Metadata.Labels = nil
 		if t, _, _ := templateOf(o); t != nil {
+			t.Metadata.Annotations = scrapeOnly(t.Metadata.Annotations)
 			t.Spec.trim()
 		}
+	case *bindingObject:
+		o.trim()
 	}
 }
 

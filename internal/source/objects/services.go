@@ -19,11 +19,13 @@ const serviceNameLabel = "kubernetes.io/service-name"
 func (a *assembly) services() {
 	backends := a.backends()
 	for _, it := range a.svcs {
-		s := a.service(it, &it.slim.(*serviceObject).Spec)
+		o := it.slim.(*serviceObject)
+		s := a.service(it, &o.Spec)
 		if s == nil {
 			a.b.report(it)
 			continue
 		}
+		s.Labels = o.Metadata.Labels
 		if s.Selector == nil {
 			s.Slices = backends[[2]string{s.Namespace, s.Name}]
 		}

@@ -78,6 +78,7 @@ type podSpec struct {
 	NodeName           string      `json:"nodeName,omitempty"`
 	ServiceAccountName string      `json:"serviceAccountName,omitempty"`
 	ServiceAccount     string      `json:"serviceAccount,omitempty"` // the name's deprecated alias
+	Token              *bool       `json:"automountServiceAccountToken,omitempty"`
 	Containers         []container `json:"containers,omitempty"`
 	InitContainers     []container `json:"initContainers,omitempty"`
 	OS                 *struct {
@@ -132,7 +133,8 @@ type jobTemplate struct {
 
 type podTemplate struct {
 	Metadata struct {
-		Labels map[string]string `json:"labels,omitempty"`
+		Labels      map[string]string `json:"labels,omitempty"`
+		Annotations map[string]string `json:"annotations,omitempty"`
 	} `json:"metadata,omitzero"`
 	Spec podSpec `json:"spec,omitzero"`
 }
@@ -147,7 +149,7 @@ type scalerObject struct {
 
 type serviceObject struct {
 	typeMeta
-	Metadata nameMeta    `json:"metadata,omitzero"`
+	Metadata labelMeta   `json:"metadata,omitzero"`
 	Spec     serviceSpec `json:"spec,omitzero"`
 }
 
@@ -191,6 +193,7 @@ type slicePort struct {
 type accountObject struct {
 	typeMeta
 	Metadata nameMeta `json:"metadata,omitzero"`
+	Token    *bool    `json:"automountServiceAccountToken,omitempty"`
 }
 
 type ingressObject struct {
@@ -276,7 +279,7 @@ func (o *nodeObject) names() *nameMeta      { return &o.Metadata.nameMeta }
 func (o *podObject) names() *nameMeta       { return &o.Metadata.nameMeta }
 func (o *workloadObject) names() *nameMeta  { return &o.Metadata.nameMeta }
 func (o *scalerObject) names() *nameMeta    { return &o.Metadata }
-func (o *serviceObject) names() *nameMeta   { return &o.Metadata }
+func (o *serviceObject) names() *nameMeta   { return &o.Metadata.nameMeta }
 func (o *sliceObject) names() *nameMeta     { return &o.Metadata.nameMeta }
 func (o *accountObject) names() *nameMeta   { return &o.Metadata }
 func (o *ingressObject) names() *nameMeta   { return &o.Metadata }
