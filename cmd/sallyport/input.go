@@ -136,12 +136,13 @@ func (w *world) noteNotUnderstood(s *cluster.Snapshot) {
 	}
 }
 
-func (w *world) note(n cluster.Note) {
-	text := n.Text
+func (w *world) note(n cluster.Note) { w.notes = append(w.notes, noteText(n)) }
+
+func noteText(n cluster.Note) string {
 	if at := n.Origin.String(); at != "" {
-		text = at + ": " + text
+		return at + ": " + n.Text
 	}
-	w.notes = append(w.notes, text)
+	return n.Text
 }
 
 // facts is what flags, an AKS file and the input itself say of the platform; flags come first.

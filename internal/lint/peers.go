@@ -92,8 +92,8 @@ func andOrSlip(r *run) {
 
 // slip looks at an item and at the one after it.
 func (r *run) slip(p *policy.Policy, d flow.Direction, rule *policy.Rule, i int) *slip {
-	if p.Tier != policy.NetworkPolicyTier {
-		return nil // there an item has one field
+	if p.Tier != policy.NetworkPolicyTier || r.partial() {
+		return nil // an item of a cluster policy has one field
 	}
 	peer := &rule.Peers[i]
 	if peer.Kind != policy.PodPeer {

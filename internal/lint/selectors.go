@@ -76,6 +76,9 @@ type miss struct {
 // missOf words why a selection, which matches no pod of the input, matches none. ok is false where the
 // pods or namespaces that it is for may just not be in the input.
 func (r *run) missOf(s selection, peer bool) (m miss, ok bool) {
+	if r.partial() {
+		return miss{}, false
+	}
 	if s.namespace != "" {
 		return r.podMiss(s, []string{s.namespace}, peer)
 	}
