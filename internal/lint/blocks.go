@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"go4.org/netipx"
+
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/policy"
@@ -59,11 +61,20 @@ type holder struct {
 
 // inBlock lists the holders, sorted by address, whose address is in a block; at most a few.
 func inBlock(sorted []holder, b *policy.Block) []holder {
-	i, _ := slices.BinarySearchFunc(sorted, b.CIDR.Addr(), func(h holder, a netip.Addr) int { return h.addr.Compare(a) })
+	at := func(a netip.Addr) int {
+		i, _ := slices.BinarySearchFunc(sorted, a, func(h holder, a netip.Addr) int { return h.addr.Compare(a) })
+		return i
+	}
 	var out []holder
-	for ; i < len(sorted) && b.CIDR.Contains(sorted[i].addr) && len(out) <= most+1; i++ {
-		if b.Contains(sorted[i].addr) {
+	for i := at(b.CIDR.Addr()); i < len(sorted) && b.CIDR.Contains(sorted[i].addr) && len(out) <= most+1; {
+		hole := slices.IndexFunc(b.Except, func(e netip.Prefix) bool { return e.Contains(sorted[i].addr) })
+		if hole < 0 {
 			out = append(out, sorted[i])
+			i++
+			continue
+		}
+		last := netipx.RangeOfPrefix(b.Except[hole]).To()
+		for i = max(i+1, at(last)); i < len(sorted) && sorted[i].addr == last; i++ {
 		}
 	}
 	return out

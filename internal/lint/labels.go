@@ -47,15 +47,15 @@ func (l labelled) with(o labelled, p *population) labelled {
 
 // population is who is there to be selected.
 type population struct {
-	classes  map[string][]int           // by namespace
-	byLabel  map[[2]string][]int        // classes by key and value
-	labels   map[string]labelled        // of pods, by namespace; made when asked for
-	spaces   labelled                   // of the namespaces in the input
-	known    []*cluster.Namespace       // those whose labels are in the input
-	matched  map[string]namespaceList   // by selector
-	host     map[string][]int           // hostNetwork pods by namespace
-	services map[int][]*cluster.Service // by class; see servicesOf
-	looked   int                        // labels and classes compared so far
+	classes  map[string][]int         // by namespace
+	byLabel  map[[2]string][]int      // classes by key and value
+	labels   map[string]labelled      // of pods, by namespace; made when asked for
+	spaces   labelled                 // of the namespaces in the input
+	known    []*cluster.Namespace     // those whose labels are in the input
+	matched  map[string]namespaceList // by selector
+	host     map[string][]int         // hostNetwork pods by namespace
+	services serviceIndex
+	looked   int // labels and classes compared so far
 }
 
 // namespaceList are the namespaces that a selector matches.
@@ -67,7 +67,7 @@ func (r *run) population() *population {
 		return r.people
 	}
 	p := &population{classes: map[string][]int{}, byLabel: map[[2]string][]int{}, labels: map[string]labelled{},
-		spaces: labelled{}, matched: map[string]namespaceList{}, host: map[string][]int{}, services: map[int][]*cluster.Service{}}
+		spaces: labelled{}, matched: map[string]namespaceList{}, host: map[string][]int{}, services: serviceIndex{of: map[int][]*cluster.Service{}}}
 	for i := range r.Model.Classes() {
 		c := &r.Model.Classes()[i]
 		p.classes[c.Namespace] = append(p.classes[c.Namespace], i)

@@ -57,10 +57,12 @@ func (o Object) String() string {
 
 // Finding is one mistake at one place. Its texts hold names from the input and are not yet safe to print.
 type Finding struct {
-	Rule   *Rule
-	Object Object
-	Path   string         // inside the object, such as spec.ingress[0].from[1]; empty for the whole
-	Origin cluster.Origin // of Path
+	Rule *Rule
+	// Severity is the rule's, or milder.
+	Severity Severity
+	Object   Object
+	Path     string         // inside the object, such as spec.ingress[0].from[1]; empty for the whole
+	Origin   cluster.Origin // of Path
 	// Message says what is wrong, Reason what follows from it, Fix what to do: a sentence each, in the
 	// user's words, without a full stop in Message. Reason and Fix may be empty.
 	Message, Reason, Fix string
@@ -89,7 +91,15 @@ type run struct {
 
 func (r *run) add(f Finding) {
 	f.Rule = r.rule
+	if f.Severity == 0 {
+		f.Severity = r.rule.Severity
+	}
 	r.findings = append(r.findings, f)
+}
+
+// tooMuch says that the rule has not looked at everything.
+func (r *run) tooMuch(what string) {
+	r.add(Finding{Severity: Note, Message: what, Reason: "That would be too much work.", Fix: "Lint fewer namespaces at once."})
 }
 
 // Run gives every finding, ignored ones too, sorted by place, then object, path, rule and message.
@@ -122,7 +132,7 @@ func Worst(found []Finding) Severity {
 	worst := Severity(0)
 	for i := range found {
 		if found[i].Ignored == nil {
-			worst = max(worst, found[i].Rule.Severity)
+			worst = max(worst, found[i].Severity)
 		}
 	}
 	return worst

@@ -163,11 +163,11 @@ const maxBeside = 50
 func (r *run) beside(spaces, pods *policy.Peer) []string {
 	var others []int
 	for _, class := range r.search().Classes(spaces) {
+		if !r.population().compare(1) || len(others) > maxBeside {
+			break
+		}
 		if pods.Pods.Match(r.Model.Classes()[class].Labels, true) == policy.No {
 			others = append(others, int(class))
-		}
-		if len(others) > maxBeside {
-			break
 		}
 	}
 	return r.workloads(others)

@@ -88,6 +88,18 @@ func servicePort(r *run) {
 			fmt.Sprintf("Policies see the packet at the pod, and there none of the destinations has port %s.", port.Range),
 			"Write the port of the pods: "+target+"."))
 	})
+	if r.population().services.work > maxServiceWork {
+		r.tooMuch("not all ports of rules were compared with those of Services")
+	}
+}
+
+// maxServiceWork bounds how often a Service is compared with pods (some seconds).
+const maxServiceWork = 20_000_000
+
+// serviceIndex remembers which Services select the pods of a class.
+type serviceIndex struct {
+	of   map[int][]*cluster.Service
+	work int
 }
 
 // mistaken finds a Service of which the port is, where none of the destinations has that port itself.
@@ -139,8 +151,8 @@ func targetOf(sp *cluster.ServicePort, c *policy.Class) uint16 {
 
 // servicesOf lists the Services that select the pods of a class.
 func (r *run) servicesOf(class int) []*cluster.Service {
-	p := r.population()
-	out, ok := p.services[class]
+	ix := &r.population().services
+	out, ok := ix.of[class]
 	if ok {
 		return out
 	}
@@ -148,11 +160,14 @@ func (r *run) servicesOf(class int) []*cluster.Service {
 	pod := &snap.Pods[r.Model.Classes()[class].Members[0]]
 	first, _ := slices.BinarySearchFunc(snap.Services, pod.Namespace, func(s cluster.Service, ns string) int { return strings.Compare(s.Namespace, ns) })
 	for i := first; i < len(snap.Services) && snap.Services[i].Namespace == pod.Namespace; i++ {
+		if ix.work++; ix.work > maxServiceWork {
+			return nil
+		}
 		if snap.Services[i].Selects(pod) {
 			out = append(out, &snap.Services[i])
 		}
 	}
-	p.services[class] = out
+	ix.of[class] = out
 	return out
 }
 

@@ -43,7 +43,7 @@ func ambiguousPriority(r *run) {
 		}
 	}
 	if t.asked > maxTieFlows {
-		r.add(Finding{Message: "not all cluster policies of equal priority were compared", Reason: "That would be too much work.", Fix: "Lint fewer namespaces at once."})
+		r.tooMuch("not all cluster policies of equal priority were compared")
 	}
 }
 

@@ -61,7 +61,7 @@ func (p *lintPrinter) finding(f *lint.Finding) {
 			where += "  " + names.Safe(s)
 		}
 	}
-	p.line("  %s  %s%s", p.severity(f.Rule.Severity), f.Rule.ID, where)
+	p.line("  %s  %s%s", p.severity(f.Severity), f.Rule.ID, where)
 	p.line("    %s", names.Safe(sentence(f.Message)))
 	if f.Reason != "" {
 		p.line("    %s", names.Safe(f.Reason))
@@ -106,7 +106,7 @@ func lintSummary(found []lint.Finding) string {
 		if found[i].Ignored != nil {
 			ignored++
 		} else {
-			count[found[i].Rule.Severity]++
+			count[found[i].Severity]++
 		}
 	}
 	var parts []string

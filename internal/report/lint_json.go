@@ -42,7 +42,7 @@ func LintJSON(w io.Writer, found []lint.Finding, o LintOptions) error {
 	out := lintJSON{Schema: "sallyport.dev/lint/v1", Findings: []lintFindingJSON{}, Notes: append([]string{}, o.Notes...)}
 	for i := range found {
 		f := &found[i]
-		j := lintFindingJSON{Rule: f.Rule.ID, Severity: f.Rule.Severity.String(), Path: f.Path, Place: f.Origin.String(),
+		j := lintFindingJSON{Rule: f.Rule.ID, Severity: f.Severity.String(), Path: f.Path, Place: f.Origin.String(),
 			Message: f.Message, Reason: f.Reason, Fix: f.Fix}
 		if f.Object != (lint.Object{}) {
 			j.Object = &policyJSON{Kind: f.Object.Kind, Namespace: f.Object.Namespace, Name: f.Object.Name}
@@ -60,9 +60,9 @@ func (s *lintSummaryJSON) count(f *lint.Finding) {
 	switch {
 	case f.Ignored != nil:
 		s.Ignored++
-	case f.Rule.Severity == lint.Error:
+	case f.Severity == lint.Error:
 		s.Errors++
-	case f.Rule.Severity == lint.Warning:
+	case f.Severity == lint.Warning:
 		s.Warnings++
 	default:
 		s.Notes++

@@ -74,11 +74,11 @@ func (s *junitSuite) add(f *lint.Finding, failOn lint.Severity) {
 	case f.Ignored != nil:
 		s.Skipped++
 		c.Skipped = &junitMessage{Message: names.Safe("ignored: " + f.Ignored.Reason), Text: text}
-	case f.Rule.Severity >= failOn:
+	case f.Severity >= failOn:
 		s.Failures++
-		c.Failure = &junitMessage{Message: names.Safe(f.Message), Type: f.Rule.Severity.String(), Text: text}
+		c.Failure = &junitMessage{Message: names.Safe(f.Message), Type: f.Severity.String(), Text: text}
 	default:
-		c.Out = f.Rule.Severity.String() + ": " + text
+		c.Out = f.Severity.String() + ": " + text
 	}
 	s.Cases = append(s.Cases, c)
 }

@@ -100,7 +100,7 @@ func LintSARIF(w io.Writer, found []lint.Finding, o LintOptions) error {
 	}
 	for i := range found {
 		f := &found[i]
-		result := sarifResult{RuleID: f.Rule.ID, RuleIndex: index[f.Rule], Level: f.Rule.Severity.String(),
+		result := sarifResult{RuleID: f.Rule.ID, RuleIndex: index[f.Rule], Level: f.Severity.String(),
 			Message: sarifText{lintWords(f)}, Locations: sarifLocations(f)}
 		if f.Ignored != nil {
 			result.Suppressions = []sarifSuppression{{Kind: "inSource", Justification: f.Ignored.Reason}}
