@@ -87,7 +87,7 @@ func (r *run) allowsPlainlyAll(d *eval.Direction) bool {
 	}
 	rules := r.policy(d.Rule.Policy).Rules(d.Direction)
 	i := slices.IndexFunc(rules, func(x policy.Rule) bool { return x.Index == d.Rule.Rule })
-	return i >= 0 && rules[i].Peers == nil && rules[i].Ports == nil
+	return i >= 0 && allowsAll(rules[i])
 }
 
 func (r *run) addLeak(l leak, classes []int) {
