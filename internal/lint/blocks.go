@@ -151,12 +151,12 @@ func blockOverCluster(r *run) {
 		}
 		var what []string
 		if ranges := r.podRanges(a.block); len(ranges) > 0 {
-			what = append(what, "the pod range "+list(ranges))
+			what = append(what, list(ranges))
 		} else if in := inBlock(pods, a.block); len(in) > 0 {
-			what = append(what, "addresses of pods: "+holders(in))
+			what = append(what, "holds addresses of pods: "+holders(in))
 		}
 		if in := inBlock(nodes, a.block); len(in) > 0 && !narrow(a.block) { // a narrow one means them
-			what = append(what, "addresses of nodes: "+holders(in))
+			what = append(what, "holds addresses of nodes: "+holders(in))
 		}
 		if len(what) == 0 {
 			return
@@ -172,7 +172,7 @@ func blockOverCluster(r *run) {
 		if a.rule.Action == policy.Deny {
 			verb = "also denies them"
 		}
-		r.add(a.finding(fmt.Sprintf("%s holds %s", a.block, strings.Join(what, ", and ")), "The rule "+verb+", whatever their labels are.", fix))
+		r.add(a.finding(fmt.Sprintf("%s %s", a.block, strings.Join(what, ", and ")), "The rule "+verb+", whatever their labels are.", fix))
 	})
 }
 
@@ -184,15 +184,20 @@ func holders(in []holder) string {
 	return list(out)
 }
 
-// podRanges lists the known pod ranges of which a block holds something.
+// podRanges says how a block lies to the known pod ranges that it overlaps.
 func (r *run) podRanges(b *policy.Block) []string {
 	var out []string
 	for _, p := range r.Model.PodRanges() {
 		hidden := slices.ContainsFunc(b.Except, func(e netip.Prefix) bool { return e.Bits() <= p.Bits() && e.Contains(p.Addr()) })
-		if b.CIDR.Overlaps(p) && !hidden {
-			if out = append(out, p.String()); len(out) > most+1 {
-				break
-			}
+		if !b.CIDR.Overlaps(p) || hidden {
+			continue
+		}
+		how := "holds the pod range "
+		if p.Bits() < b.CIDR.Bits() {
+			how = "lies in the pod range "
+		}
+		if out = append(out, how+p.String()); len(out) > most+1 {
+			break
 		}
 	}
 	return out

@@ -131,7 +131,7 @@ func (r *run) orSlip(d flow.Direction, spaces, pods *policy.Peer) *slip {
 	where := "namespaces with " + spaces.Namespaces.String()
 	switch {
 	case len(spaces.Namespaces) == 0:
-		where = "every namespace"
+		where = "all namespaces"
 	case len(in.sure) == 1 && len(in.perhaps) == 0:
 		where = "namespace " + in.sure[0].Name
 	}

@@ -72,7 +72,7 @@ func capital(s string) string {
 
 func pluginLacks(r *run) {
 	for _, note := range r.Plugin.Notes(r.Model.Snapshot()) {
-		r.add(Finding{Message: note, Reason: "What these policies do there is not what is said here.", Fix: ""})
+		r.add(Finding{Message: note})
 	}
 	b := r.Model.Options().Behaviour
 	if b.EndPort != policy.EndPortUnderstood {
@@ -145,12 +145,12 @@ func (r *run) blocksOutsideOnly() {
 			return
 		}
 		in := slices.Concat(inBlock(pods, a.block), inBlock(nodes, a.block))
-		what := holders(in)
-		if ranges := r.podRanges(a.block); len(in) == 0 && len(ranges) > 0 {
-			what = "the pod range " + list(ranges)
+		what := "holds " + holders(in)
+		if len(in) == 0 {
+			what = list(r.podRanges(a.block))
 		}
 		if what != "" {
-			r.add(a.finding(fmt.Sprintf("%s matches no pod and no node by address, and %s holds %s", r.Plugin, a.block, what),
+			r.add(a.finding(fmt.Sprintf("%s matches no pod and no node by address, and %s %s", r.Plugin, a.block, what),
 				"For these the rule does nothing.", "Select pods by labels."))
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"sallyport.dev/sallyport/internal/lint"
+	"sallyport.dev/sallyport/internal/platform"
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/source/manifest"
 	"sallyport.dev/sallyport/internal/source/objects"
@@ -20,8 +21,8 @@ var update = flag.Bool("update", false, "rewrite what is found in the scenarios;
 
 // TestScenarios lints the manifests of testdata/RULE.txtar (or RULE.MORE.txtar) and compares what that rule finds in
 // NAME.yaml with NAME.txt; where there is none, it must find nothing: those are look-alikes that are fine.
-// A first line "# options: block-metadata, azure" sets options of the model; the file common.yaml
-// stands before each of the others.
+// A first line "# options: block-metadata, azure, plugin=cilium@1.16, version=1.20" says under what; the
+// file common.yaml stands before each of the others.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -89,9 +90,26 @@ func findings(t *testing.T, rule, common, text string) string {
 		t.Fatal(err)
 	}
 	first, _, _ := strings.Cut(text, "\n")
-	o := policy.Options{BlockMetadata: strings.Contains(first, "block-metadata"), Azure: strings.Contains(first, "azure"), Strict: strings.Contains(first, "strict")}
+	in := lint.Input{Written: snap}
+	for _, option := range strings.Split(strings.TrimPrefix(first, "# options:"), ",") {
+		key, value, _ := strings.Cut(strings.TrimSpace(option), "=")
+		switch key {
+		case "plugin":
+			in.Plugin, err = platform.ParsePlugin(value)
+		case "version":
+			in.Version, err = platform.ParseVersion(value)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, _ := in.Version.Apply(snap)
+	o := policy.Options{BlockMetadata: strings.Contains(first, "block-metadata"), Azure: strings.Contains(first, "azure"), Strict: strings.Contains(first, "strict"),
+		Behaviour: in.Plugin.Behaviour()}
+	o.Behaviour.NotEnforced = false // as if something enforced the policies
+	in.Model = policy.Compile(now, o)
 	var out strings.Builder
-	for _, f := range lint.Run(&lint.Input{Written: snap, Model: policy.Compile(snap, o)}) {
+	for _, f := range lint.Run(&in) {
 		if f.Rule.ID == rule {
 			fmt.Fprintf(&out, "%s\n  %s\n  %s\n", strings.TrimSpace(f.Object.String()+" "+f.Path), f.Message, strings.TrimSpace(f.Reason+" "+f.Fix))
 		}
