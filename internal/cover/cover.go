@@ -8,6 +8,7 @@ package cover
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"sallyport.dev/sallyport/internal/cluster"
@@ -96,7 +97,7 @@ func (s *Search) Ask(p *policy.Policy, d flow.Direction, rule *policy.Rule) Answ
 	if rule.Poisoned {
 		return Answer{Outcome: Needed}
 	}
-	q := question{Search: s, p: p, d: d, rule: rule, limit: s.work + MaxWork, found: map[Other]bool{}}
+	q := question{Search: s, p: p, d: d, rule: rule, limit: s.work + MaxWork, found: map[*policy.Rule]*policy.Policy{}}
 	for _, class := range s.Subjects(p, d) {
 		if out := q.subject(class); out != Covered {
 			return Answer{Outcome: out}
@@ -115,14 +116,14 @@ type question struct {
 	d       flow.Direction
 	rule    *policy.Rule
 	limit   int
-	found   map[Other]bool
-	matches bool // it surely matches something
+	found   map[*policy.Rule]*policy.Policy // what decides instead, and whose it is
+	matches bool                            // it surely matches something
 }
 
 func (q *question) others() []Other {
 	var out []Other
-	for o := range q.found {
-		out = append(out, o)
+	for r, p := range q.found {
+		out = append(out, Other{p.RuleID(q.d, r.Index, -1, -1), r.Action})
 	}
 	slices.SortFunc(out, func(a, b Other) int {
 		return cmp.Or(cmp.Compare(a.ID.Policy.Kind, b.ID.Policy.Kind), cmp.Compare(a.ID.Policy.Name, b.ID.Policy.Name), cmp.Compare(a.ID.Rule, b.ID.Rule))
@@ -195,16 +196,12 @@ func (q *question) alike(list []*policy.Policy, query *policy.Query) bool {
 		rules := p.Rules(q.d)
 		for i := range rules {
 			if r := &rules[i]; r != q.rule && !q.gone[r] && q.match(r, query) == policy.Yes {
-				q.note(p, r)
+				q.found[r] = p
 				return true
 			}
 		}
 	}
 	return false
-}
-
-func (q *question) note(p *policy.Policy, r *policy.Rule) {
-	q.found[Other{p.RuleID(q.d, r.Index, -1, -1), r.Action}] = true
 }
 
 // before looks for a rule that acts before the one in question: an earlier one of its policy, or one
@@ -215,7 +212,7 @@ func (q *question) before(list []policy.Applied, query *policy.Query) bool {
 		if p.Policy == q.p {
 			r, _ := q.first(p, query, q.rule)
 			if r != nil {
-				q.note(p.Policy, r)
+				q.found[r] = p.Policy
 				return true
 			}
 			continue
@@ -224,7 +221,7 @@ func (q *question) before(list []policy.Applied, query *policy.Query) bool {
 			continue
 		}
 		if r, _ := q.first(p, query, nil); r != nil {
-			q.note(p.Policy, r)
+			q.found[r] = p.Policy
 			return true
 		}
 	}
@@ -254,7 +251,7 @@ func (q *question) first(p *policy.Applied, query *policy.Query, until *policy.R
 // admin tells whether the Admin tier surely decides, so that no NetworkPolicy is asked.
 func (q *question) admin(list []policy.Applied, query *policy.Query) bool {
 	for first := 0; first < len(list); {
-		var acting []Other
+		acting := map[*policy.Rule]*policy.Policy{}
 		next := first
 		for ; next < len(list) && list[next].Priority == list[first].Priority; next++ {
 			r, mayPass := q.first(&list[next], query, nil)
@@ -262,13 +259,11 @@ func (q *question) admin(list []policy.Applied, query *policy.Query) bool {
 				return false
 			}
 			if r != nil && !list[next].Maybe {
-				acting = append(acting, Other{list[next].RuleID(q.d, r.Index, -1, -1), r.Action})
+				acting[r] = list[next].Policy
 			}
 		}
 		first = next
-		for _, o := range acting {
-			q.found[o] = true
-		}
+		maps.Copy(q.found, acting)
 		if len(acting) > 0 {
 			return true
 		}

@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
@@ -36,14 +37,47 @@ func uncoveredPods(r *run) {
 }
 
 func noDefaultDeny(r *run) {
+	missing := map[string][]flow.Direction{} // by namespace
 	r.eachSide(func(ns *cluster.Namespace, d flow.Direction, open, shut []int) {
-		if len(open) > 0 || r.hasDefaultDeny(ns.Name, d) {
-			return
+		if len(open) == 0 && !r.hasDefaultDeny(ns.Name, d) && slices.ContainsFunc(shut, func(class int) bool { return !r.plainlyOpen(class, d) }) {
+			missing[ns.Name] = append(missing[ns.Name], d)
 		}
-		r.add(r.onNamespace(ns, shut, fmt.Sprintf("every pod is isolated for %s now, but no policy selects all pods", d),
-			"A pod that comes later, or whose labels change, is open until a policy selects it.",
-			fmt.Sprintf("Add a NetworkPolicy with an empty podSelector, policyTypes [%s] and no rules.", typeWord(d))))
 	})
+	snap := r.Model.Snapshot()
+	for i := range snap.Namespaces {
+		ns := &snap.Namespaces[i]
+		var words, types []string
+		for _, d := range missing[ns.Name] {
+			words, types = append(words, d.String()), append(types, typeWord(d))
+		}
+		if len(words) > 0 {
+			r.add(r.onNamespace(ns, r.classesIn(ns.Name), fmt.Sprintf("a policy restricts %s of every pod here now, but none selects all pods", strings.Join(words, " and ")),
+				"A pod that comes later, or whose labels change, is open until a policy selects it.",
+				fmt.Sprintf("Add a NetworkPolicy with an empty podSelector, policyTypes [%s] and no rules.", strings.Join(types, ", "))))
+		}
+	}
+}
+
+// plainlyOpen tells whether a NetworkPolicy's rule without peers and ports takes back what its isolation takes away.
+func (r *run) plainlyOpen(class int, d flow.Direction) bool {
+	return slices.ContainsFunc(r.Model.Classes()[class].Subject(d).Policies, func(p *policy.Policy) bool {
+		return slices.ContainsFunc(p.Rules(d), allowsAll)
+	})
+}
+
+// allowsAll tells whether a rule says plainly that everything is meant.
+func allowsAll(x policy.Rule) bool {
+	return x.Action == policy.Accept && !x.Poisoned && x.Peers == nil && x.Ports == nil
+}
+
+func (r *run) classesIn(namespace string) []int {
+	var out []int
+	for class := range r.Model.Classes() {
+		if r.Model.Classes()[class].Namespace == namespace {
+			out = append(out, class)
+		}
+	}
+	return out
 }
 
 func typeWord(d flow.Direction) string {

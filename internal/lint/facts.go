@@ -14,10 +14,11 @@ import (
 
 // facts are what several rules work out of the model; each is made when first needed.
 type facts struct {
-	ends    *cover.Search
-	refused []refusal // see run.refusals
-	asked   map[*Rule]int
-	spare   *spare // see run.spare
+	ends     *cover.Search
+	refused  []refusal // see run.refusals
+	asked    map[*Rule]int
+	policies map[cluster.PolicyRef]*policy.Policy
+	spare    *spare // see run.spare
 }
 
 // search finds the ends that the model tells apart.
@@ -26,6 +27,17 @@ func (r *run) search() *cover.Search {
 		r.facts.ends = cover.New(r.Model)
 	}
 	return r.facts.ends
+}
+
+// policy gives a policy of the model by name.
+func (r *run) policy(ref cluster.PolicyRef) *policy.Policy {
+	if r.facts.policies == nil {
+		r.facts.policies = map[cluster.PolicyRef]*policy.Policy{}
+		for _, p := range r.Model.Policies() {
+			r.facts.policies[p.Ref] = p
+		}
+	}
+	return r.facts.policies[ref]
 }
 
 // decided gives the verdict of one direction of a flow that holds whatever an address that is not known
@@ -138,9 +150,7 @@ func (r *run) onDenial(f *flow.Flow, d flow.Direction, message, reason, fix stri
 	side := why.Directions()[d-flow.Egress]
 	switch side.Reason {
 	case flow.AdminRule, flow.BaselineRule:
-		if p := r.Model.Policy(side.Rule.Policy); p != nil {
-			return onPolicy(p, side.Rule.Path(), message, reason, fix), true
-		}
+		return onPolicy(r.policy(side.Rule.Policy), side.Rule.Path(), message, reason, fix), true
 	case flow.Isolated:
 		_, class, _ := r.Model.NewQuery(f, d)
 		return onPolicy(r.isolating(class, d), "", message, reason, fix), true

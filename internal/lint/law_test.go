@@ -208,7 +208,7 @@ func lacks(p *cluster.Pod, f flow.Family) bool { return len(p.Addrs) > 0 && !p.A
 func TestMetadataLaw(t *testing.T) {
 	claims := 0
 	eachWorld(t, 1, func(rt *rapid.T, c *world.Case, r *run) {
-		order, found := r.leaks()
+		order, found, _ := r.leaks()
 		for _, l := range order {
 			for _, class := range found[l] {
 				for _, pod := range r.Model.Classes()[class].Members {

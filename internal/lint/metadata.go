@@ -45,14 +45,15 @@ type leak struct {
 }
 
 func metadataReachable(r *run) {
-	order, found := r.leaks()
+	order, found, _ := r.leaks()
 	for _, l := range order {
 		r.addLeak(l, found[l])
 	}
 }
 
-// leaks finds the rules that surely let classes out to a metadata address.
-func (r *run) leaks() (order []leak, found map[leak][]int) {
+// leaks finds the rules that surely let classes out to a metadata address, and the classes that no rule
+// keeps in: because nothing isolates them, or because a rule allows plainly everything.
+func (r *run) leaks() (order []leak, found map[leak][]int, open []int) {
 	found = map[leak][]int{}
 	for class := range r.Model.Classes() {
 		for _, f := range r.metadataFlows(class) {
@@ -60,27 +61,37 @@ func (r *run) leaks() (order []leak, found map[leak][]int) {
 				continue
 			}
 			d := eval.Decide(r.Model, &f).Egress
-			if d.Reason != flow.PolicyRule && d.Reason != flow.AdminRule && d.Reason != flow.BaselineRule {
-				continue
-			}
 			l := leak{d.Rule, f.To.Addr}
 			l.rule.Port = -1
-			if found[l] == nil {
+			switch {
+			case r.allowsPlainlyAll(&d):
+				open = append(open, class)
+			case found[l] == nil:
 				order = append(order, l)
-			}
-			if !slices.Contains(found[l], class) {
+				fallthrough
+			default:
 				found[l] = append(found[l], class)
 			}
 		}
 	}
-	return order, found
+	for l := range found {
+		found[l] = compact(found[l])
+	}
+	return order, found, compact(open)
+}
+
+// allowsPlainlyAll tells whether a direction was not decided by a rule, or by one without peers and ports.
+func (r *run) allowsPlainlyAll(d *eval.Direction) bool {
+	if d.Rule == (cluster.RuleID{}) {
+		return true
+	}
+	rules := r.policy(d.Rule.Policy).Rules(d.Direction)
+	i := slices.IndexFunc(rules, func(x policy.Rule) bool { return x.Index == d.Rule.Rule })
+	return i >= 0 && allowsAll(rules[i])
 }
 
 func (r *run) addLeak(l leak, classes []int) {
-	p := r.Model.Policy(l.rule.Policy)
-	if p == nil {
-		return
-	}
+	p := r.policy(l.rule.Policy)
 	hole := netip.PrefixFrom(l.addr, l.addr.BitLen())
 	fix := fmt.Sprintf("Name what they need in to, or use an ipBlock with except: [%s].", hole)
 	switch {
@@ -95,19 +106,13 @@ func (r *run) addLeak(l leak, classes []int) {
 		"In a cloud, whoever gets into such a pod can ask there for the credentials of its node.", fix))
 }
 
-// metadataOpen says once for the cluster which pods have no egress policy that could keep them away.
+// metadataOpen says once for the cluster which pods may connect out to everything, and so to these addresses.
 func metadataOpen(r *run) {
-	var classes []int
-	for class := range r.Model.Classes() {
-		open := restricted(r.Model.Classes()[class].Subject(flow.Egress), flow.Egress) == policy.No
-		if open && slices.ContainsFunc(r.metadataFlows(class), func(f flow.Flow) bool { return r.decided(&f, flow.Egress) == flow.Allowed }) {
-			classes = append(classes, class)
-		}
-	}
-	if len(classes) == 0 {
+	_, _, open := r.leaks()
+	if len(open) == 0 {
 		return
 	}
-	r.add(Finding{Message: fmt.Sprintf("no egress policy keeps these from the metadata addresses of clouds: %s", list(r.workloads(classes))),
+	r.add(Finding{Message: fmt.Sprintf("nothing keeps these from the metadata addresses of clouds: %s", list(r.workloads(open))),
 		Reason: "In a cloud, whoever gets into such a pod can ask there for the credentials of its node.",
 		Fix:    "Isolate them for egress, or block the address for the whole cluster and say so with --block-metadata."})
 }

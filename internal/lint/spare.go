@@ -44,28 +44,33 @@ type spareRule struct {
 // was found before: so of two that do the same only one is named.
 func (r *run) spare() *spare {
 	if r.facts.spare == nil {
-		f := &spareSearch{r: r, out: &spare{}, gone: map[*policy.Policy]bool{}}
-		for _, p := range slices.Backward(r.Model.Policies()) {
-			if len(p.NotUnderstood) == 0 && !f.wholePolicy(p) {
-				f.rulesOf(p)
-			}
-		}
-		slices.Reverse(f.out.policies)
-		slices.Reverse(f.out.rules)
-		r.facts.spare = f.out
+		r.facts.spare = r.spareWithin(maxSpareWork)
 	}
 	return r.facts.spare
 }
 
+func (r *run) spareWithin(work int) *spare {
+	f := &spareSearch{r: r, work: work, out: &spare{}, gone: map[*policy.Policy]bool{}}
+	for _, p := range slices.Backward(r.Model.Policies()) {
+		if len(p.NotUnderstood) == 0 && !f.wholePolicy(p) {
+			f.rulesOf(p)
+		}
+	}
+	slices.Reverse(f.out.policies)
+	slices.Reverse(f.out.rules)
+	return f.out
+}
+
 type spareSearch struct {
 	r    *run
+	work int // after which nothing more is asked
 	out  *spare
 	gone map[*policy.Policy]bool
 }
 
 func (f *spareSearch) ask(p *policy.Policy, d flow.Direction, rule *policy.Rule) cover.Answer {
 	search := f.r.search()
-	if search.Work() > maxSpareWork {
+	if search.Work() > f.work {
 		f.out.unsettled++
 		return cover.Answer{Outcome: cover.Unsettled}
 	}
