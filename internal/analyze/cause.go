@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
@@ -253,7 +255,11 @@ func (d *Diff) endChanges(was, is *flow.Flow) []EndChange {
 		if ends[before].Kind == flow.Pod && ends[after].Kind == flow.Pod {
 			old := &d.sides[before].m.Snapshot().Pods[ends[before].Index]
 			now := &d.sides[after].m.Snapshot().Pods[ends[after].Index]
-			for _, c := range append(podChanges(old, now), d.namespaceChanges(old.Namespace)...) {
+			changes := podChanges(old, now)
+			if d.twin[ends[before].Index] != ends[after].Index {
+				changes = d.otherPodChanges(old, now)
+			}
+			for _, c := range append(changes, d.namespaceChanges(old.Namespace)...) {
 				if !slices.Contains(out, c) {
 					out = append(out, c)
 				}
@@ -266,19 +272,66 @@ func (d *Diff) endChanges(was, is *flow.Flow) []EndChange {
 	return out
 }
 
+// podChanges compares a pod with itself.
 func podChanges(was, is *cluster.Pod) []EndChange {
-	var out []EndChange
-	note := func(what, old, now string) {
-		if old != now {
-			out = append(out, EndChange{is.Owner.String(), what, old, now})
+	var c changesOf
+	c.note(is, "labels", labelText(was.Labels), labelText(is.Labels))
+	c.note(is, "named ports", portText(was.Ports), portText(is.Ports))
+	c.note(is, "hostNetwork", fmt.Sprint(was.HostNetwork), fmt.Sprint(is.HostNetwork))
+	c.note(is, "address", addrText(was.Addrs), addrText(is.Addrs))
+	c.note(is, "node", was.NodeName, is.NodeName)
+	return c
+}
+
+// ownLabels are set by controllers and differ from pod to pod of one workload.
+var ownLabels = []string{"pod-template-hash", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+	"batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "batch.kubernetes.io/job-completion-index", "controller-uid", "job-name"}
+
+// otherPodChanges compares pods of a workload that are not the same pod: in what a template says, else by
+// which pods there are.
+func (d *Diff) otherPodChanges(was, is *cluster.Pod) []EndChange {
+	var c changesOf
+	shared := func(labels map[string]string) map[string]string {
+		labels = maps.Clone(labels)
+		for _, k := range ownLabels {
+			delete(labels, k)
+		}
+		return labels
+	}
+	c.note(is, "labels", labelText(shared(was.Labels)), labelText(shared(is.Labels)))
+	c.note(is, "named ports", portText(was.Ports), portText(is.Ports))
+	c.note(is, "hostNetwork", fmt.Sprint(was.HostNetwork), fmt.Sprint(is.HostNetwork))
+	if len(c) == 0 {
+		c.note(is, "pods", podNames(d.sides[before].m.Snapshot(), was.Owner), podNames(d.sides[after].m.Snapshot(), is.Owner))
+	}
+	return c
+}
+
+// changesOf collects what is not what it was at the pods of a workload.
+type changesOf []EndChange
+
+func (c *changesOf) note(of *cluster.Pod, what, was, is string) {
+	if was != is {
+		*c = append(*c, EndChange{of.Owner.String(), what, was, is})
+	}
+}
+
+func podNames(s *cluster.Snapshot, of cluster.Workload) string {
+	var out []string
+	for i := range s.Pods {
+		if s.Pods[i].Owner == of {
+			out = append(out, s.Pods[i].Name)
 		}
 	}
-	note("labels", labelText(was.Labels), labelText(is.Labels))
-	note("named ports", portText(was.Ports), portText(is.Ports))
-	note("hostNetwork", fmt.Sprint(was.HostNetwork), fmt.Sprint(is.HostNetwork))
-	note("address", fmt.Sprint(was.Addrs), fmt.Sprint(is.Addrs))
-	note("node", was.NodeName, is.NodeName)
-	return out
+	return strings.Join(out, ",")
+}
+
+func addrText(addrs []netip.Addr) string {
+	var out []string
+	for _, a := range addrs {
+		out = append(out, a.String())
+	}
+	return strings.Join(out, ",")
 }
 
 func (d *Diff) namespaceChanges(name string) []EndChange {
@@ -304,12 +357,9 @@ func factChanges(was, is *policy.Model) []EndChange {
 		}
 	}
 	a, b := was.Snapshot(), is.Snapshot()
-	note("Kubernetes version", a.Facts.KubeVersion, b.Facts.KubeVersion)
-	note("plugin", a.Facts.Plugin, b.Facts.Plugin)
-	note("pod ranges", fmt.Sprint(was.PodRanges()), fmt.Sprint(is.PodRanges()))
-	if !reflect.DeepEqual(was.Options(), is.Options()) && len(out) == 0 {
-		out = append(out, EndChange{Object: "the cluster", What: "facts"})
-	}
+	note("Kubernetes version", cmp.Or(a.Facts.KubeVersion, notGiven), cmp.Or(b.Facts.KubeVersion, notGiven))
+	note("plugin", cmp.Or(a.Facts.Plugin, notGiven), cmp.Or(b.Facts.Plugin, notGiven))
+	note("pod ranges", prefixText(was.PodRanges()), prefixText(is.PodRanges()))
 	if !reflect.DeepEqual(nodeFacts(a), nodeFacts(b)) {
 		out = append(out, EndChange{Object: "the cluster", What: "nodes"})
 	}
@@ -320,6 +370,16 @@ func factChanges(was, is *policy.Model) []EndChange {
 		out = append(out, EndChange{"the cluster", "policies of other engines", fmt.Sprint(len(a.ForeignPolicies)), fmt.Sprint(len(b.ForeignPolicies))})
 	}
 	return out
+}
+
+const notGiven = "not given"
+
+func prefixText(list []netip.Prefix) string {
+	var out []string
+	for _, p := range list {
+		out = append(out, p.String())
+	}
+	return strings.Join(out, ",")
 }
 
 func nodeFacts(s *cluster.Snapshot) []cluster.Node {

@@ -124,7 +124,7 @@ func (d *Diff) parties() {
 	}
 	slices.SortStableFunc(d.Parties, func(a, b Party) int {
 		if a.External || b.External {
-			return cmp.Compare(asInt(a.External), asInt(b.External))
+			return bit(a.External) - bit(b.External)
 		}
 		return slices.Compare(strings.Split(a.Name, "/"), strings.Split(b.Name, "/"))
 	})
@@ -137,13 +137,6 @@ func (d *Diff) parties() {
 			d.at[side][at[r.Parties[i].Name]] = i
 		}
 	}
-}
-
-func asInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // podName tells pods of a cluster apart; a workload's replica without a name of its own counts by its number.

@@ -317,9 +317,15 @@ func hybrid(was, is *cluster.Snapshot, causes []analyze.Cause) *cluster.Snapshot
 
 // BenchmarkDiff compares a cluster with itself after one policy was removed; the analyses are made outside.
 func BenchmarkDiff(b *testing.B) {
-	for _, n := range []struct{ workloads, pods, policies int }{{100, 1_000, 100}, {2_000, 10_000, 2_000}} {
-		b.Run(fmt.Sprintf("spread/pods=%d/policies=%d", n.pods, n.policies), func(b *testing.B) {
+	for _, n := range []struct {
+		kind                      string
+		workloads, pods, policies int
+	}{{"spread", 100, 1_000, 100}, {"spread", 2_000, 10_000, 2_000}, {"uniform", 10_000, 100_000, 10_000}} {
+		b.Run(fmt.Sprintf("%s/pods=%d/policies=%d", n.kind, n.pods, n.policies), func(b *testing.B) {
 			was := bench.Spread(n.workloads, n.pods, n.policies)
+			if n.kind == "uniform" {
+				was = bench.Uniform(n.workloads, n.pods, n.policies)
+			}
 			is := *was
 			is.NetworkPolicies = is.NetworkPolicies[1:]
 			d := compared(was, &is, policy.Options{})
