@@ -26,13 +26,14 @@ type Diff struct {
 	// Policies are those that were added, removed or changed.
 	Policies []PolicyChange
 
-	sides  [2]*Reach
-	at     [2][]int // index of a party in a side's Parties, or -1
-	twin   []int    // by pod before: the same pod after, or -1
-	same   []uint32 // by decision after: the equal one before plus one; 0 is not yet looked up
-	change map[cluster.PolicyRef]Changed
-	facts  []EndChange
-	groups map[groupsKey][]podGroup
+	sides [2]*Reach
+	at    [2][]int // index of a party in a side's Parties, or -1
+	// partyBefore gives the index in Parties of a party before.
+	partyBefore []int
+	twin        []int // by pod before: the same pod after, or -1
+	change      map[cluster.PolicyRef]Changed
+	facts       []EndChange
+	groups      map[groupsKey][]podGroup
 }
 
 // Changed says what became of an object.
@@ -136,6 +137,12 @@ func (d *Diff) parties() {
 		for i := range r.Parties {
 			d.at[side][at[r.Parties[i].Name]] = i
 		}
+		if side == before {
+			d.partyBefore = make([]int, len(r.Parties))
+			for i := range r.Parties {
+				d.partyBefore[i] = at[r.Parties[i].Name]
+			}
+		}
 	}
 }
 
@@ -214,9 +221,10 @@ func policySpecs(s *cluster.Snapshot) map[cluster.PolicyRef]policySpec {
 // Each calls f for every change, in the order of Parties, until f gives false. The outside among itself
 // and pairs that no side has are left out.
 func (d *Diff) Each(f func(*Change) bool) {
+	s := newSuspects(d)
 	for from := range d.Parties {
-		for to := range d.Parties {
-			if d.Parties[from].External && d.Parties[to].External || d.plainlySame(from, to) {
+		for _, to := range s.of(from) {
+			if d.Parties[from].External && d.Parties[to].External {
 				continue
 			}
 			for _, c := range d.between(from, to) {
@@ -226,39 +234,6 @@ func (d *Diff) Each(f func(*Change) bool) {
 			}
 		}
 	}
-}
-
-// plainlySame spares most of the work: one decision on each side, and an equal one.
-func (d *Diff) plainlySame(from, to int) bool {
-	for side := range d.sides {
-		if d.at[side][from] < 0 || d.at[side][to] < 0 {
-			return false
-		}
-	}
-	was, ok := d.sides[before].plain(d.at[before][from], d.at[before][to])
-	if !ok {
-		return false
-	}
-	is, ok := d.sides[after].plain(d.at[after][from], d.at[after][to])
-	return ok && d.asBefore(is) == was
-}
-
-// noDecision is the number of a decision that the other side does not have.
-const noDecision = ^uint32(0)
-
-// asBefore gives the number that a decision of the side after has before, or noDecision.
-func (d *Diff) asBefore(id uint32) uint32 {
-	for int(id) >= len(d.same) {
-		d.same = append(d.same, 0)
-	}
-	if d.same[id] == 0 {
-		was, ok := d.sides[before].decisions.ids[d.sides[after].decisions.list[id].key()]
-		if !ok {
-			return noDecision // not kept: the side before may yet make it
-		}
-		d.same[id] = was + 1
-	}
-	return d.same[id] - 1
 }
 
 // row gives what one side opens between two parties; ok is false where it has no such pair.

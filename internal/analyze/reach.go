@@ -135,29 +135,19 @@ func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	return true
 }
 
-// plainlyClosed spares the work of Between for the most frequent case in a large cluster: nothing open
-// between two plain parties.
+// plainlyClosed spares the work of Between for the most frequent case in a large cluster: two parties of
+// one cell each in one family, and nothing open.
 func (r *Reach) plainlyClosed(from, to int) bool {
-	id, ok := r.plain(from, to)
-	return ok && r.decisions.closed(id)
-}
-
-// plain gives the number of the one decision between two parties of one cell each in one family; ok is
-// false for others.
-func (r *Reach) plain(from, to int) (id uint32, ok bool) {
 	if len(r.families) != 1 {
-		return 0, false
+		return false
 	}
 	fam := &r.families[0]
 	as, bs := r.Parties[from].cells[fam.family-1], r.Parties[to].cells[fam.family-1]
-	if len(as) != 1 || len(bs) != 1 || as[0] == bs[0] && len(fam.cells[as[0]].members) < 2 {
-		return 0, false
+	if len(as) != 1 || len(bs) != 1 {
+		return false
 	}
 	out, in := fam.out[as[0]][bs[0]], fam.in[bs[0]][as[0]]
-	if out == perPair || in == perPair {
-		return 0, false
-	}
-	return r.decisions.join(out, in), true
+	return out != perPair && in != perPair && r.decisions.closed(r.decisions.join(out, in))
 }
 
 // PartyOf gives the party that a pod belongs to.
