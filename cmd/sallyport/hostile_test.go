@@ -119,6 +119,7 @@ var questions = [][]string{
 	{"who-can", "--from", "shop/db", "--transitive", "shop/web"}, {"who-can", "shop/svc/nobody"},
 	{"explain", "shop/web"}, {"explain", "shop/db"}, {"explain", "shop/netpol/web"}, {"explain", "cnp/cluster"}, {"explain", "shop/netpol/nope"}, {"explain", "cnp/nope"},
 	{"snapshot"},
+	{"diff", "--delete", "shop/netpol/web"}, {"diff", "--delete", "shop/db"}, {"diff", "--delete", "namespace/shop"}, {"diff", "--delete", "shop/nope"},
 	{"reach"}, {"reach", "shop/db"}, {"reach", "shop/nope"}, {"reach", "shop/svc/web"},
 }
 
@@ -165,6 +166,14 @@ func TestHostileObjects(t *testing.T) {
 	}
 }
 
+// asked makes a command line of a question about an input.
+func asked(q []string, input string) []string {
+	if q[0] == "diff" {
+		return append([]string{q[0], input}, q[1:]...)
+	}
+	return append([]string{q[0], "-f", input}, q[1:]...)
+}
+
 func askEverything(t *testing.T, input string) {
 	answered := 0
 	for _, q := range questions {
@@ -174,11 +183,13 @@ func askEverything(t *testing.T, input string) {
 			forms = [][]string{nil, {"--trace", "--suggest"}, {"--trace", "--suggest", "-o", "json"}, {"--strict", "--plugin", "cilium"}, {"--kube-version", "1.20"}, {"--plugin", "none", "-o", "json"}}
 		case "snapshot":
 			forms = [][]string{nil}
+		case "diff":
+			forms = [][]string{nil, {"-o", "json"}, {"-o", "md"}, {"-o", "md", "--strict", "--plugin", "none"}}
 		case "reach":
 			forms = reachForms
 		}
 		for _, form := range forms {
-			args := append(append([]string{q[0], "-f", "-"}, q[1:]...), form...)
+			args := append(asked(q, "-"), form...)
 			if mustBeHarmless(t, input, args...) != 1 {
 				answered++
 			}
@@ -238,6 +249,7 @@ func TestHostileArguments(t *testing.T) {
 			{"explain", "-f", "-", e}, {"explain", "-f", "-", "netpol/" + e}, {"explain", "-f", "-", e + "/netpol/a"}, {"explain", "-f", "-", "cnp/" + e}, {"explain", "-f", "-", "shop/web:" + e},
 			{"reach", "-f", "-", e}, {"reach", "-f", "-", "shop/" + e}, {"reach", "-f", "-", "shop/web@" + e}, {"reach", "-f", "-", "-o", e}, {"reach", "-f", "-", "--by", e},
 			{"reach", "-f", "-", "--direction", e, "shop/web"}, {"reach", "-f", "-", "--to-port", e}, {"reach", "-f", "-", "--to-port", "80/" + e}, {"reach", "--" + e},
+			{"diff", e, "-"}, {"diff", "-", e}, {"diff", "-", "-f", e}, {"diff", "-", "-k", e}, {"diff", "-", "--delete", e}, {"diff", "-", "--delete", "ns/" + e}, {"diff", "-", "--delete", "shop/netpol/" + e},
 			{"snapshot", e}, {"snapshot", "-f", e}, {"snapshot", "-f", "-", "--plugin", e},
 		} {
 			if status := mustBeHarmless(t, input, args...); status != 1 && args[0] != "completion" && !strings.HasPrefix(args[len(args)-1], "shop/gateway/") {
@@ -266,7 +278,7 @@ func TestHostileFileNames(t *testing.T) {
 			if q[0] == "snapshot" {
 				form = nil
 			}
-			mustBeHarmless(t, "", append(append([]string{q[0], "-f", dir}, q[1:]...), form...)...)
+			mustBeHarmless(t, "", append(asked(q, dir), form...)...)
 		}
 	}
 	write("broken"+name+".yaml", "{")
