@@ -138,22 +138,18 @@ func differentPorts(s *cluster.Service) string {
 	return ""
 }
 
-func everything(b *policy.Block) bool { return b.CIDR.Bits() == 0 && len(b.Except) == 0 }
-
 func blockOverCluster(r *run) {
 	if r.Model.Options().Behaviour.BlocksMatchOutsideOnly {
 		return // then no block matches a pod or a node
 	}
 	pods, nodes := r.addresses()
 	r.blocks(func(a *blockAt) {
-		if everything(a.block) {
-			return
+		if a.block.CIDR.Bits() == 0 {
+			return // see blockOfEverything
 		}
 		var what []string
-		if ranges := r.podRanges(a.block); len(ranges) > 0 {
-			what = append(what, list(ranges))
-		} else if in := inBlock(pods, a.block); len(in) > 0 {
-			what = append(what, "holds addresses of pods: "+holders(in))
+		if in := r.podsIn(pods, a.block); in != "" {
+			what = append(what, in)
 		}
 		if in := inBlock(nodes, a.block); len(in) > 0 && !narrow(a.block) { // a narrow one means them
 			what = append(what, "holds addresses of nodes: "+holders(in))
@@ -162,10 +158,10 @@ func blockOverCluster(r *run) {
 			return
 		}
 		fix := "Put the ranges of the cluster under except, if addresses outside it were meant."
-		if narrow(a.block) {
+		switch {
+		case narrow(a.block):
 			fix = "Select the pods by labels: their addresses change."
-		}
-		if a.p.Tier != policy.NetworkPolicyTier {
+		case a.p.Tier != policy.NetworkPolicyTier:
 			fix = "Leave the ranges of the cluster out, if addresses outside it were meant."
 		}
 		verb := "is also for them"
@@ -176,6 +172,17 @@ func blockOverCluster(r *run) {
 	})
 }
 
+// podsIn says which known pods a block holds, or "".
+func (r *run) podsIn(pods []holder, b *policy.Block) string {
+	if ranges := r.podRanges(b); ranges != "" {
+		return ranges
+	}
+	if in := inBlock(pods, b); len(in) > 0 {
+		return "holds addresses of pods: " + holders(in)
+	}
+	return ""
+}
+
 func holders(in []holder) string {
 	var out []string
 	for _, h := range in {
@@ -184,23 +191,26 @@ func holders(in []holder) string {
 	return list(out)
 }
 
-// podRanges says how a block lies to the known pod ranges that it overlaps.
-func (r *run) podRanges(b *policy.Block) []string {
-	var out []string
+// podRanges says how a block lies to the known pod ranges that it overlaps, or "".
+func (r *run) podRanges(b *policy.Block) string {
+	var in []string
 	for _, p := range r.Model.PodRanges() {
 		hidden := slices.ContainsFunc(b.Except, func(e netip.Prefix) bool { return e.Bits() <= p.Bits() && e.Contains(p.Addr()) })
-		if !b.CIDR.Overlaps(p) || hidden {
-			continue
-		}
-		how := "holds the pod range "
-		if p.Bits() < b.CIDR.Bits() {
-			how = "lies in the pod range "
-		}
-		if out = append(out, how+p.String()); len(out) > most+1 {
-			break
+		switch {
+		case !b.CIDR.Overlaps(p) || hidden:
+		case p.Bits() < b.CIDR.Bits():
+			return "lies in the pod range " + p.String()
+		default:
+			in = append(in, p.String())
 		}
 	}
-	return out
+	switch len(in) {
+	case 0:
+		return ""
+	case 1:
+		return "holds the pod range " + in[0]
+	}
+	return "holds the pod ranges " + list(in)
 }
 
 // addresses lists the known addresses of pods and of nodes, sorted.
@@ -225,13 +235,19 @@ func blockOfEverything(r *run) {
 	if r.Model.Options().Behaviour.BlocksMatchOutsideOnly {
 		return
 	}
+	pods, _ := r.addresses()
 	r.blocks(func(a *blockAt) {
-		if !everything(a.block) || a.d != flow.Egress || a.rule.Action != policy.Accept {
+		if a.block.CIDR.Bits() > 0 || a.d != flow.Egress || a.rule.Action != policy.Accept {
 			return
 		}
-		r.add(a.finding(a.block.String()+" holds every pod and every node of the cluster too",
-			"The rule lets packets out to each of them, as far as they let them in.",
-			"Name the ranges that are needed, or put the cluster's own under except."))
+		what := "holds every pod and every node of the cluster too"
+		if len(a.block.Except) > 0 {
+			what = r.podsIn(pods, a.block)
+		}
+		if what != "" {
+			r.add(a.finding(a.block.String()+" "+what, "The rule lets packets out to each of them, as far as they let them in.",
+				"Name the ranges that are needed, or put the cluster's own under except."))
+		}
 	})
 }
 

@@ -147,7 +147,7 @@ func (r *run) blocksOutsideOnly() {
 		in := slices.Concat(inBlock(pods, a.block), inBlock(nodes, a.block))
 		what := "holds " + holders(in)
 		if len(in) == 0 {
-			what = list(r.podRanges(a.block))
+			what = r.podRanges(a.block)
 		}
 		if what != "" {
 			r.add(a.finding(fmt.Sprintf("%s matches no pod and no node by address, and %s %s", r.Plugin, a.block, what),
