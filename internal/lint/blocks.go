@@ -94,25 +94,40 @@ func serviceAddress(r *run) {
 		}
 	}
 	sortHolders(services)
+	pods, nodes := r.addresses()
 	r.blocks(func(a *blockAt) {
-		if !narrow(a.block) {
-			return
-		}
 		in := inBlock(services, a.block)
 		if len(in) == 0 {
 			return
 		}
 		s := &snap.Services[in[0].at]
-		reason := "The packet has the address of a backend before policies are asked: the block does not let anybody reach the Service."
+		message := fmt.Sprintf("%s is the address of %s", in[0].addr, in[0].who)
+		fix := "Name the addresses of its backends: those of its EndpointSlices."
+		switch {
+		case !narrow(a.block):
+			if !serviceRange(a.block) || r.podsIn(pods, a.block) != "" || len(inBlock(nodes, a.block)) > 0 {
+				return
+			}
+			message = fmt.Sprintf("%s holds addresses of Services, such as %s of %s, and none known of pods or nodes", a.block, in[0].addr, in[0].who)
+			fix = "Select the pods of the Services that are meant."
+		case len(s.Selector) > 0:
+			fix = "Select its pods instead: " + selectorWords(s.Selector) + " in namespace " + s.Namespace + differentPorts(s) + "."
+		}
+		reason := "A packet to a Service has the address of a backend before policies are asked: the block does not let anybody reach it."
 		if a.d == flow.Ingress {
 			reason = "No packet comes from the address of a Service."
 		}
-		fix := "Name the addresses of its backends: those of its EndpointSlices."
-		if len(s.Selector) > 0 {
-			fix = "Select its pods instead: " + selectorWords(s.Selector) + " in namespace " + s.Namespace + differentPorts(s) + "."
-		}
-		r.add(a.finding(fmt.Sprintf("%s is the address of %s", in[0].addr, in[0].who), reason, fix))
+		r.add(a.finding(message, reason, fix))
 	})
+}
+
+// serviceRange tells whether a block may be the range that a cluster gives its Services addresses
+// from: those are seldom larger.
+func serviceRange(b *policy.Block) bool {
+	if b.CIDR.Addr().Is4() {
+		return b.CIDR.Bits() >= 12
+	}
+	return b.CIDR.Bits() >= 64
 }
 
 func selectorWords(labels map[string]string) string {
