@@ -89,7 +89,7 @@ var arrows = []forbid{
 		"the evaluator answers flows; who asked and how it is shown is below it",
 	},
 	{
-		[]string{"internal/question", "internal/explain", "internal/platform"},
+		[]string{"internal/question", "internal/explain", "internal/platform", "internal/cover", "internal/lint"},
 		[]string{module + "/internal/report", module + "/internal/source/"},
 		"answers and explanations are facts: how they are read or rendered is not theirs to know",
 	},
@@ -99,7 +99,7 @@ var arrows = []forbid{
 		"what covers a rule is asked of the model alone: explanations and findings are its uses",
 	},
 	{
-		[]string{"internal/explain"},
+		[]string{"internal/explain", "internal/lint"},
 		[]string{module + "/internal/question"},
 		"an explanation is of the model; what was asked is beside it",
 	},

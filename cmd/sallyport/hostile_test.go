@@ -59,7 +59,7 @@ func hostile(t *testing.T, fromServer bool) string {
 	t.Helper()
 	type m = map[string]any
 	meta := func(ns, name string) m {
-		out := m{"name": name, "labels": m{"app": name, "tier": evil, evil: evil}, "annotations": m{evil: evil}}
+		out := m{"name": name, "labels": m{"app": name, "tier": evil, evil: evil}, "annotations": m{evil: evil, "sallyport.dev/ignore": "no-such" + evil + " x\nselects-nothing " + evil + "\npeer-matches-nothing " + evil}}
 		if ns != "" {
 			out["namespace"] = ns
 		}
@@ -119,8 +119,13 @@ var questions = [][]string{
 	{"who-can", "--from", "shop/db", "--transitive", "shop/web"}, {"who-can", "shop/svc/nobody"},
 	{"explain", "shop/web"}, {"explain", "shop/db"}, {"explain", "shop/netpol/web"}, {"explain", "cnp/cluster"}, {"explain", "shop/netpol/nope"}, {"explain", "cnp/nope"},
 	{"snapshot"},
+	{"diff", "--delete", "shop/netpol/web"}, {"diff", "--delete", "shop/db"}, {"diff", "--delete", "namespace/shop"}, {"diff", "--delete", "shop/nope"},
 	{"reach"}, {"reach", "shop/db"}, {"reach", "shop/nope"}, {"reach", "shop/svc/web"},
+	{"lint"},
 }
+
+// lintForms are the forms of output of lint.
+var lintForms = [][]string{nil, {"-o", "json"}, {"-o", "sarif"}, {"-o", "junit"}, {"--strict", "--plugin", "cilium"}, {"--kube-version", "1.10", "--plugin", "azure-npm"}, {"--plugin", "none", "--fail-on", "never"}}
 
 // reachForms are the forms of output that TestHostileOwners looks at too.
 var reachForms = [][]string{nil, {"-o", "json", "--all"}, {"-o", "csv"}, {"-o", "md", "--external"}, {"-o", "matrix"}, {"--by", "namespace", "--plugin", "none"}, {"--to-port", "80", "--strict", "-o", "md"}}
@@ -165,6 +170,14 @@ func TestHostileObjects(t *testing.T) {
 	}
 }
 
+// asked makes a command line of a question about an input.
+func asked(q []string, input string) []string {
+	if q[0] == "diff" {
+		return append([]string{q[0], input}, q[1:]...)
+	}
+	return append([]string{q[0], "-f", input}, q[1:]...)
+}
+
 func askEverything(t *testing.T, input string) {
 	answered := 0
 	for _, q := range questions {
@@ -174,11 +187,15 @@ func askEverything(t *testing.T, input string) {
 			forms = [][]string{nil, {"--trace", "--suggest"}, {"--trace", "--suggest", "-o", "json"}, {"--strict", "--plugin", "cilium"}, {"--kube-version", "1.20"}, {"--plugin", "none", "-o", "json"}}
 		case "snapshot":
 			forms = [][]string{nil}
+		case "diff":
+			forms = [][]string{nil, {"-o", "json"}, {"-o", "md"}, {"-o", "md", "--strict", "--plugin", "none"}}
 		case "reach":
 			forms = reachForms
+		case "lint":
+			forms = lintForms
 		}
 		for _, form := range forms {
-			args := append(append([]string{q[0], "-f", "-"}, q[1:]...), form...)
+			args := append(asked(q, "-"), form...)
 			if mustBeHarmless(t, input, args...) != 1 {
 				answered++
 			}
@@ -203,7 +220,7 @@ func TestHostileNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, verb := range [][]string{{"check", "a/b", "a/c"}, {"explain", "a/b"}, {"snapshot"}, {"reach"}, {"reach", "a/b"}, {"who-can", "a/b"}} {
+		for _, verb := range [][]string{{"check", "a/b", "a/c"}, {"explain", "a/b"}, {"snapshot"}, {"reach"}, {"reach", "a/b"}, {"who-can", "a/b"}, {"lint"}} {
 			for _, skip := range []bool{false, true} {
 				args := append([]string{verb[0], "-f", "-"}, verb[1:]...)
 				if skip && verb[0] != "snapshot" {
@@ -213,9 +230,10 @@ func TestHostileNames(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"{" + evil, "a: " + evil + "\n- b", "kind: \xff\xfe", "\x1b]0;title\a"} {
+	for _, text := range []string{"# sallyport:ignore \u202ex \u2066y\napiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "{" + evil, "a: " + evil + "\n- b", "kind: \xff\xfe", "\x1b]0;title\a"} {
 		mustBeHarmless(t, text, "check", "-f", "-", "a/b", "a/c")
 		mustBeHarmless(t, text, "check", "-f", "-", "--aks", "/dev/stdin", "a/b", "a/c")
+		mustBeHarmless(t, text, "lint", "-f", "-")
 	}
 }
 
@@ -238,6 +256,8 @@ func TestHostileArguments(t *testing.T) {
 			{"explain", "-f", "-", e}, {"explain", "-f", "-", "netpol/" + e}, {"explain", "-f", "-", e + "/netpol/a"}, {"explain", "-f", "-", "cnp/" + e}, {"explain", "-f", "-", "shop/web:" + e},
 			{"reach", "-f", "-", e}, {"reach", "-f", "-", "shop/" + e}, {"reach", "-f", "-", "shop/web@" + e}, {"reach", "-f", "-", "-o", e}, {"reach", "-f", "-", "--by", e},
 			{"reach", "-f", "-", "--direction", e, "shop/web"}, {"reach", "-f", "-", "--to-port", e}, {"reach", "-f", "-", "--to-port", "80/" + e}, {"reach", "--" + e},
+			{"diff", e, "-"}, {"diff", "-", e}, {"diff", "-", "-f", e}, {"diff", "-", "-k", e}, {"diff", "-", "--delete", e}, {"diff", "-", "--delete", "ns/" + e}, {"diff", "-", "--delete", "shop/netpol/" + e},
+			{"lint", e}, {"lint", "-f", e}, {"lint", "-f", "-", "-o", e}, {"lint", "-f", "-", "--fail-on", e}, {"lint", "-f", "-", "--plugin", e},
 			{"snapshot", e}, {"snapshot", "-f", e}, {"snapshot", "-f", "-", "--plugin", e},
 		} {
 			if status := mustBeHarmless(t, input, args...); status != 1 && args[0] != "completion" && !strings.HasPrefix(args[len(args)-1], "shop/gateway/") {
@@ -266,7 +286,7 @@ func TestHostileFileNames(t *testing.T) {
 			if q[0] == "snapshot" {
 				form = nil
 			}
-			mustBeHarmless(t, "", append(append([]string{q[0], "-f", dir}, q[1:]...), form...)...)
+			mustBeHarmless(t, "", append(asked(q, dir), form...)...)
 		}
 	}
 	write("broken"+name+".yaml", "{")

@@ -80,8 +80,7 @@ func (in *input) read(c *cobra.Command) (*objects.Builder, error) {
 
 // load reads the input and compiles it under the flags given.
 func (in *input) load(c *cobra.Command) (*world, error) {
-	facts, err := in.facts()
-	if err != nil {
+	if _, err := in.facts(); err != nil { // a wrong flag is told before anything is read
 		return nil, err
 	}
 	b, err := in.read(c)
@@ -89,6 +88,15 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 		return nil, err
 	}
 	snap, err := b.Build()
+	if err != nil {
+		return nil, err
+	}
+	return in.world(snap)
+}
+
+// world compiles a Snapshot under the flags given.
+func (in *input) world(snap *cluster.Snapshot) (*world, error) {
+	facts, err := in.facts()
 	if err != nil {
 		return nil, err
 	}
@@ -136,12 +144,13 @@ func (w *world) noteNotUnderstood(s *cluster.Snapshot) {
 	}
 }
 
-func (w *world) note(n cluster.Note) {
-	text := n.Text
+func (w *world) note(n cluster.Note) { w.notes = append(w.notes, noteText(n)) }
+
+func noteText(n cluster.Note) string {
 	if at := n.Origin.String(); at != "" {
-		text = at + ": " + text
+		return at + ": " + n.Text
 	}
-	w.notes = append(w.notes, text)
+	return n.Text
 }
 
 // facts is what flags, an AKS file and the input itself say of the platform; flags come first.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/lint"
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/report"
@@ -82,6 +83,9 @@ func (w *world) lint() []lint.Finding {
 
 func (w *world) printLint(c *cobra.Command, output string, found []lint.Finding, failOn lint.Severity) error {
 	out := c.OutOrStdout()
+	for _, u := range w.written.Unreadable {
+		w.inputNotes = append(w.inputNotes, noteText(cluster.Note{Origin: u.Origin, Text: "not read, and what only it could contradict is not said: " + u.Why}))
+	}
 	o := report.LintOptions{Version: version, FailOn: failOn, Notes: w.inputNotes, Color: isTerminal(out)}
 	switch output {
 	case "json":

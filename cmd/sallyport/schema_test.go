@@ -322,6 +322,102 @@ func rowsAreDisjoint(document []byte, all, byNamespace bool) error {
 	return nil
 }
 
+// TestDiffJSON compares each scenario of the corpus with the one before it: the document is valid, and the
+// changes applied to what reach gave before give what it gives after.
+func TestDiffJSON(t *testing.T) {
+	schema := schemaOf(t, "diff")
+	before, compared, changed := "", 0, 0
+	corpusFolders(t, func(dir string, _ *policytest.Scenario) {
+		was := before
+		before = dir
+		if was == "" {
+			return
+		}
+		var stdout, stderr bytes.Buffer
+		switch run([]string{"diff", was, dir, "-o", "json"}, strings.NewReader(""), &stdout, &stderr) {
+		case 1:
+			return // a scenario that shows an error
+		case 2:
+			changed++
+		}
+		if err := validate(schema, stdout.Bytes()); err != nil {
+			t.Errorf("%s and %s: %v", was, dir, err)
+		}
+		compared++
+		if err := appliesTo(t, was, dir, stdout.Bytes()); err != nil {
+			t.Errorf("%s and %s: %v", was, dir, err)
+		}
+	})
+	if compared < 200 || changed < 150 {
+		t.Errorf("%d scenarios were compared, %d differ", compared, changed)
+	}
+}
+
+// appliesTo applies a diff to the rows of workloads among themselves; pieces of the outside are divided
+// by both inputs there and by one in reach.
+func appliesTo(t *testing.T, was, is string, document []byte) error {
+	var d struct {
+		Changes []struct {
+			From, To, Ports []string
+			Before, After   string
+		}
+	}
+	if err := json.Unmarshal(document, &d); err != nil {
+		return err
+	}
+	rows, want := openRows(t, was), openRows(t, is)
+	for _, c := range d.Changes {
+		if strings.HasPrefix(c.From[0], "external/") || strings.HasPrefix(c.To[0], "external/") {
+			continue
+		}
+		ports, err := portSet(c.Ports)
+		if err != nil {
+			return err
+		}
+		old, now := rowKey{c.From[0], c.To[0], c.Before}, rowKey{c.From[0], c.To[0], c.After}
+		if c.Before != "denied" && c.Before != "absent" && !ports.Minus(rows[old]).Empty() {
+			return fmt.Errorf("%v: %v were not all %s", old, ports, c.Before)
+		}
+		rows[old], rows[now] = rows[old].Minus(ports), rows[now].Union(ports)
+	}
+	for k, ports := range rows {
+		if k.verdict != "denied" && k.verdict != "absent" && !ports.Equal(want[k]) {
+			return fmt.Errorf("%v: %v, and reach says %v", k, ports, want[k])
+		}
+	}
+	for k, ports := range want {
+		if !ports.Equal(rows[k]) {
+			return fmt.Errorf("%v: %v, and reach says %v", k, rows[k], ports)
+		}
+	}
+	return nil
+}
+
+type rowKey struct{ from, to, verdict string }
+
+// openRows gives what reach lists, pairs of a workload with itself included.
+func openRows(t *testing.T, dir string) map[rowKey]netset.PortSet {
+	var stdout, stderr bytes.Buffer
+	if run([]string{"reach", "-f", dir, "-o", "json", "--all"}, strings.NewReader(""), &stdout, &stderr) != 0 {
+		t.Fatal(stderr.String())
+	}
+	var d reachDocument
+	if err := json.Unmarshal(stdout.Bytes(), &d); err != nil {
+		t.Fatal(err)
+	}
+	out := map[rowKey]netset.PortSet{}
+	for _, c := range d.Connections {
+		ports, err := portSet(c.Ports)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Verdict != "denied" {
+			out[rowKey{c.From, c.To, c.Verdict}] = ports
+		}
+	}
+	return out
+}
+
 // TestSchemasAreStrict adds a field to every object of every sort of answer, and spoils enums:
 // the schemas have to notice each.
 func TestSchemasAreStrict(t *testing.T) {
@@ -340,6 +436,7 @@ func TestSchemasAreStrict(t *testing.T) {
 		},
 		"who-can": {{"who-can", "-f", "testdata/world", "shop/db:5432"}},
 		"lint":    {{"lint", "-f", "../../examples/shop-mistakes"}, {"lint", "-f", "testdata/lint/ignored.yaml"}},
+		"diff":    {{"diff", "testdata/world", "--delete", "shop/netpol/api"}, {"diff", "../../examples/shop", "--delete", "namespace/ingress-nginx"}},
 		"spread":  {{"who-can", "-f", "testdata/world", "--from", "shop/api", "--transitive"}},
 	} {
 		schema := schemaOf(t, verb)
@@ -369,7 +466,7 @@ func TestSchemasAreStrict(t *testing.T) {
 var free = map[string]bool{"labels": true, "spec": true}
 
 // closed are the fields that hold one of a few words.
-var closed = map[string]bool{"schema": true, "verdict": true, "reason": true, "kind": true, "match": true, "tier": true, "action": true, "part": true, "what": true, "severity": true}
+var closed = map[string]bool{"schema": true, "verdict": true, "reason": true, "kind": true, "match": true, "tier": true, "action": true, "part": true, "what": true, "effect": true, "says": true, "change": true, "direction": true, "severity": true}
 
 // spoil changes a tree in one place after the other, calls noticed each time, and mends it again.
 func spoil(tree any, path string, noticed func(string)) {

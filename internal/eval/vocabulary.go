@@ -32,8 +32,12 @@ const (
 	PartPoisoned       = policy.PartPoisoned
 )
 
-// The matches and actions.
+// The tiers, matches and actions.
 const (
+	AdminTier         = policy.AdminTier
+	NetworkPolicyTier = policy.NetworkPolicyTier
+	BaselineTier      = policy.BaselineTier
+
 	No     = policy.No
 	Maybe  = policy.Maybe
 	Yes    = policy.Yes

@@ -35,7 +35,7 @@ func inertRules(r *run) {
 // rules for the other, and for some pod no policy allows anything in that direction.
 func (r *run) closesAlone(p *policy.Policy, d flow.Direction) bool {
 	other := flow.Egress + flow.Ingress - d
-	if p.Tier != policy.NetworkPolicyTier || !p.Applies(d) || len(p.Rules(d)) > 0 || len(p.Rules(other)) == 0 {
+	if r.partial() || p.Tier != policy.NetworkPolicyTier || !p.Applies(d) || len(p.Rules(d)) > 0 || len(p.Rules(other)) == 0 {
 		return false
 	}
 	for _, class := range r.search().Subjects(p, d) {

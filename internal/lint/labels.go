@@ -91,6 +91,9 @@ func (r *run) population() *population {
 	return p
 }
 
+// partial tells whether parts of the input could not be read, so that nothing is known not to be there.
+func (r *run) partial() bool { return len(r.Model.Snapshot().Unreadable) > 0 }
+
 // podLabels gives the labels in use among the pods of a namespace.
 func (r *run) podLabels(namespace string) labelled {
 	p := r.population()

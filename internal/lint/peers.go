@@ -92,8 +92,8 @@ func andOrSlip(r *run) {
 
 // slip looks at an item and at the one after it.
 func (r *run) slip(p *policy.Policy, d flow.Direction, rule *policy.Rule, i int) *slip {
-	if p.Tier != policy.NetworkPolicyTier {
-		return nil // there an item has one field
+	if p.Tier != policy.NetworkPolicyTier || r.partial() {
+		return nil // an item of a cluster policy has one field
 	}
 	peer := &rule.Peers[i]
 	if peer.Kind != policy.PodPeer {
@@ -183,9 +183,18 @@ func (r *run) andSlip(p *policy.Policy, peer *policy.Peer) *slip {
 	if len(in.sure) == 0 || len(in.perhaps) > 0 || slices.ContainsFunc(in.sure, named(p.Namespace)) {
 		return nil
 	}
-	people := r.population()
 	own := r.matching(peer.Pods, func(ns string) bool { return ns == p.Namespace })
-	if own < 0 || !slices.ContainsFunc(in.sure, func(ns *cluster.Namespace) bool { return len(people.classes[ns.Name]) > 0 }) {
+	if own < 0 {
+		return nil
+	}
+	populated := false
+	for _, ns := range in.sure {
+		populated = populated || len(r.population().classes[ns.Name]) > 0
+		if r.nearest(peer.Pods, r.podLabels(ns.Name)) != nil {
+			return nil // a typing error is likelier
+		}
+	}
+	if !populated {
 		return nil
 	}
 	return &slip{

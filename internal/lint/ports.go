@@ -45,6 +45,9 @@ func (r *run) destinations(p *policy.Policy, d flow.Direction, rule *policy.Rule
 
 // eachPort visits the ports of rules whose destinations are known.
 func (r *run) eachPort(visit func(at *portAt)) {
+	if r.partial() {
+		return
+	}
 	r.eachRule(func(p *policy.Policy, d flow.Direction, rule *policy.Rule) {
 		if len(rule.Ports) == 0 {
 			return

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/policy"
@@ -24,7 +26,7 @@ const kubeSystem = "kube-system"
 func selectsNothing(r *run) {
 	chosen := r.chosen()
 	for _, p := range r.Model.Policies() {
-		if chosen[p.Number()] || len(p.Pods) == 0 && len(p.Namespaces) == 0 || r.selectsHosts(p) != nil {
+		if chosen[p.Number()] || len(p.Pods) == 0 && len(p.Namespaces) == 0 || len(p.NotUnderstood) > 0 || r.selectsHosts(p) != nil {
 			continue
 		}
 		path := "spec.podSelector"
@@ -76,6 +78,9 @@ type miss struct {
 // missOf words why a selection, which matches no pod of the input, matches none. ok is false where the
 // pods or namespaces that it is for may just not be in the input.
 func (r *run) missOf(s selection, peer bool) (m miss, ok bool) {
+	if r.partial() {
+		return miss{}, false
+	}
 	if s.namespace != "" {
 		return r.podMiss(s, []string{s.namespace}, peer)
 	}
@@ -121,11 +126,11 @@ func (r *run) podMiss(s selection, namespaces []string, peer bool) (m miss, ok b
 	if q, lacks := used.lacking(s.pods); lacks && len(s.pods) > 1 {
 		what += fmt.Sprintf(" (none has %s)", q)
 	}
+	if hosts := r.hostPods(s.pods, namespaces); len(hosts) > 0 && peer {
+		return miss{message: what + " but such as use hostNetwork: " + list(hosts), fix: "Name their nodes' addresses in an ipBlock: no selector selects such pods."}, true
+	}
 	if near := r.nearest(s.pods, used); near != nil {
 		return miss{message: what + "; " + near.String(), fix: near.fix(), likely: true}, true
-	}
-	if hosts := r.hostPods(s.pods, namespaces); len(hosts) > 0 && peer {
-		return miss{message: what + " but such as use hostNetwork: " + list(hosts), fix: "Select their nodes, or their nodes' addresses with an ipBlock."}, true
 	}
 	if populated == 0 && (peer || s.namespace == "") {
 		return miss{}, false
@@ -133,13 +138,18 @@ func (r *run) podMiss(s selection, namespaces []string, peer bool) (m miss, ok b
 	if class := r.matching(s.pods, func(ns string) bool { return !slices.Contains(namespaces, ns) }); class >= 0 {
 		return r.elsewhere(s, what, class, peer), true
 	}
-	if populated == 0 || populated == 1 && len(people.classes[kubeSystem]) > 0 && slices.Contains(namespaces, kubeSystem) {
+	if populated == 0 || populated == 1 && r.ofTheCluster(namespaces) {
 		return miss{}, false
 	}
 	if q, lacks := used.lacking(s.pods); lacks && used[q.Key] != nil {
 		return miss{message: fmt.Sprintf("%s; the values of %s there are %s", what, q.Key, used.inUse(q.Key)), fix: "Write the label that the pods have, or set it at their template."}, true
 	}
 	return miss{message: what, fix: "Write labels that the pods have, or set them at their template."}, true
+}
+
+// ofTheCluster tells whether kube-system is among namespaces, and the input need not say what runs there.
+func (r *run) ofTheCluster(namespaces []string) bool {
+	return r.Model.Snapshot().Revision == "" && len(r.population().classes[kubeSystem]) > 0 && slices.Contains(namespaces, kubeSystem)
 }
 
 // inWords says where a selection looks for pods.
@@ -200,9 +210,17 @@ func (r *run) namespaceMiss(s selection, in namespaceList) (m miss, ok bool) {
 			return m, true
 		}
 	}
+	if !slices.ContainsFunc(s.namespaces, asks) {
+		return m, false // it is for all others than some, and those may not be in the input
+	}
 	m.message = what
 	m.fix = "Label a namespace, or select by " + cluster.MetadataNameLabel + ", which every namespace has by itself."
 	return m, len(people.known) > 1 || r.Model.Snapshot().Revision != ""
+}
+
+// asks tells whether a requirement is for something to be there.
+func asks(q policy.Requirement) bool {
+	return q.Operator == metav1.LabelSelectorOpIn || q.Operator == metav1.LabelSelectorOpExists
 }
 
 // bareNamespaces tells whether the input has namespaces, and none has a label of its own.

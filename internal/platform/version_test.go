@@ -181,6 +181,33 @@ func TestApplyToPolicies(t *testing.T) {
 	}
 }
 
+// TestChanges: what Apply says of a policy, with the part that is meant.
+func TestChanges(t *testing.T) {
+	for _, c := range []struct{ version, policy, path, lacks string }{
+		{"1.7", `{"podSelector": {}, "egress": [{}]}`, "spec.egress", "egress and policyTypes are not understood"},
+		{"1.10", `{"podSelector": {}, "ingress": [{}, {"from": [{"podSelector": {}}, {"podSelector": {}, "namespaceSelector": {}}]}]}`, "spec.ingress[1].from[1]", "both selectors"},
+		{"1.18", `{"podSelector": {}, "egress": [{"ports": [{"port": 1}, {"protocol": "SCTP"}]}]}`, "spec.egress[0].ports[1]", "SCTP"},
+		{"1.21", `{"podSelector": {}, "ingress": [{"ports": [{"port": 1}]}, {"ports": [{"port": 1, "endPort": 2}, {"port": 5, "endPort": 7}]}]}`, "spec.ingress[1].ports[0]", "endPort"},
+		{"1.27", `{"podSelector": {}, "ingress": [{"ports": [{"port": 1, "endPort": 2}]}]}`, "", ""},
+	} {
+		v, err := ParseVersion(c.version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := withPolicy(t, c.policy)
+		got := v.Changes(s)
+		_, notes := v.Apply(s)
+		if len(got) != len(notes) || len(got) > 1 || len(got) == 0 && c.path != "" {
+			t.Fatalf("on %s: %+v and %+v", c.version, got, notes)
+		}
+		for _, g := range got {
+			if g.Path != c.path || !strings.Contains(g.Lacks, c.lacks) || g.Then == "" || g.Policy.Name != "db" || g.Origin.String() != "db.yaml:3" {
+				t.Errorf("on %s: %+v", c.version, g)
+			}
+		}
+	}
+}
+
 // TestApplyTakesNothingElse: a refused policy takes no other with it, and versions that know
 // everything give the Snapshot itself.
 func TestApplyTakesNothingElse(t *testing.T) {

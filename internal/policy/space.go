@@ -43,14 +43,20 @@ func (m *Model) Space(extra ...netip.Prefix) *Space {
 			all = append(all, netip.PrefixFrom(a, a.BitLen()))
 		}
 	}
-	s := &Space{prefixes: all}
-	slices.SortFunc(s.prefixes, netip.Prefix.Compare)
-	s.prefixes = slices.Compact(s.prefixes)
+	return newSpace(all)
+}
+
+func newSpace(prefixes []netip.Prefix) *Space {
+	slices.SortFunc(prefixes, netip.Prefix.Compare)
+	s := &Space{prefixes: slices.Compact(prefixes)}
 	for i, p := range s.prefixes {
 		s.table.Insert(p, int32(i))
 	}
 	return s
 }
+
+// Join divides the addresses wherever one of two spaces does.
+func (s *Space) Join(o *Space) *Space { return newSpace(slices.Concat(s.prefixes, o.prefixes)) }
 
 func (r *Rule) appendPrefixes(all []netip.Prefix) []netip.Prefix {
 	for i := range r.Peers {

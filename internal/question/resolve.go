@@ -123,11 +123,23 @@ func (r *Resolver) external() End {
 func (r *Resolver) Space() *policy.Space { return r.space }
 
 // Outside lists the pieces of address space outside the cluster that policies tell apart.
-func (r *Resolver) Outside() []policy.Region {
+func (r *Resolver) Outside() []policy.Region { return outside(r.space, r.Model) }
+
+// Together gives the space that divides the addresses wherever policies of one of two clusters do, and its
+// pieces outside both.
+func Together(a, b *Resolver) (*policy.Space, []policy.Region) {
+	space := a.space.Join(b.space)
+	return space, outside(space, a.Model, b.Model)
+}
+
+func outside(space *policy.Space, models ...*policy.Model) []policy.Region {
+	inner := notExternal()
+	for _, m := range models {
+		inner = append(inner, m.PodRanges()...)
+	}
 	var out []policy.Region
-	inner := append(notExternal(), r.Model.PodRanges()...)
-	for _, whole := range r.space.Whole() {
-		for _, region := range r.space.Regions(whole) {
+	for _, whole := range space.Whole() {
+		for _, region := range space.Regions(whole) {
 			if !slices.ContainsFunc(inner, func(p netip.Prefix) bool { return p.Bits() <= region.Prefix.Bits() && p.Overlaps(region.Prefix) }) {
 				out = append(out, region)
 			}

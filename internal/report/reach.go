@@ -208,7 +208,7 @@ func reachMarkdown(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	for _, g := range r.Groups(o.All, o.keep) {
 		for _, l := range g.Links {
 			for _, v := range o.verdicts(&l.Row) {
-				fmt.Fprintf(&b, "| %s | %s | %s |\n", markdownLines(partiesWords(r, g.From, "\n")), markdownLines(partiesWords(r, l.To, "\n")), portsCell(v))
+				fmt.Fprintf(&b, "| %s | %s | %s |\n", markdownLines(partiesWords(r.Parties, g.From, "\n")), markdownLines(partiesWords(r.Parties, l.To, "\n")), portsCell(v))
 			}
 		}
 	}
@@ -236,8 +236,16 @@ var markdownEscapes = func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }()
 
+// portSetWords gives a set of ports, by what is missing where that is shorter.
+func portSetWords(s netset.PortSet) string {
+	if rest := netset.EveryPort().Minus(s); !rest.Empty() && len(rest.Entries()) < len(s.Entries()) {
+		return "all but " + rest.String()
+	}
+	return s.String()
+}
+
 func portsCell(v verdictPorts) string {
-	text := v.ports.String()
+	text := portSetWords(v.ports)
 	if v.verdict != "allowed" {
 		text += " (" + v.verdict + ")"
 	}
@@ -256,9 +264,9 @@ func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 		if i > 0 {
 			b.line("")
 		}
-		b.line("%s", partiesWords(r, g.From, "\n"))
+		b.line("%s", partiesWords(r.Parties, g.From, "\n"))
 		for _, l := range g.Links {
-			lines := strings.Split(partiesWords(r, l.To, "\n"), "\n")
+			lines := strings.Split(partiesWords(r.Parties, l.To, "\n"), "\n")
 			for i, v := range o.verdicts(&l.Row) {
 				if i == 0 {
 					b.line("  → %-*s  %s", width, lines[0], portsCell(v))
@@ -278,20 +286,20 @@ func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 }
 
 // partiesWords lists parties: all workloads of a namespace are said as one, and a long list is cut.
-func partiesWords(r *analyze.Reach, list []int, separator string) string {
+func partiesWords(parties []analyze.Party, list []int, separator string) string {
 	total, of := map[string]int{}, map[string][]string{}
-	for i := range r.Parties {
-		total[groupOf(&r.Parties[i])]++
+	for i := range parties {
+		total[groupOf(&parties[i])]++
 	}
 	var order []string
 	for _, i := range list {
-		g := groupOf(&r.Parties[i])
+		g := groupOf(&parties[i])
 		if of[g] == nil {
 			order = append(order, g)
 		}
-		of[g] = append(of[g], r.Parties[i].Name)
+		of[g] = append(of[g], parties[i].Name)
 	}
-	if len(list) == len(r.Parties) && len(list) > 2 {
+	if len(list) == len(parties) && len(list) > 2 {
 		return "everything"
 	}
 	var out []string

@@ -86,7 +86,7 @@ func accessGroups(r *analyze.Reach, list []analyze.Access) []*accessGroup {
 
 func (b *page) accessGroup(r *analyze.Reach, g *accessGroup) {
 	b.line("")
-	b.line("  %s", strings.ReplaceAll(partiesWords(r, g.from, "\n"), "\n", "\n  "))
+	b.line("  %s", strings.ReplaceAll(partiesWords(r.Parties, g.from, "\n"), "\n", "\n  "))
 	text := "on " + g.first.Ports.String()
 	if g.first.Verdict != flow.Allowed.String() {
 		text += " (" + g.first.Verdict + ")"

@@ -23,6 +23,8 @@ type Options struct {
 	DefaultNamespace string
 	// SkipUnreadable lists what cannot be read in Snapshot.Unreadable instead of failing (S2).
 	SkipUnreadable bool
+	// Base: everything read belongs to a cluster over which other files may lie.
+	Base bool
 }
 
 // Read gives the Snapshot of everything the options name. The error is objects.InputErrors, with
@@ -39,7 +41,7 @@ func Read(o Options) (*cluster.Snapshot, error) {
 // objects already or be given them later. It fails only where there is nothing to read; problems of
 // what was read come from b.Build. DefaultNamespace and SkipUnreadable of the Builder count.
 func Load(b *objects.Builder, o Options) error {
-	r := &reader{b: b, stdin: o.Stdin, done: map[string]bool{}}
+	r := &reader{b: b, stdin: o.Stdin, base: o.Base, done: map[string]bool{}}
 	before := b.Seen()
 	for _, path := range o.Files {
 		r.path(path)
@@ -69,6 +71,7 @@ func inputName(o Options) string {
 type reader struct {
 	b      *objects.Builder
 	stdin  io.Reader
+	base   bool
 	done   map[string]bool // real paths of files and directories already read
 	errors objects.InputErrors
 }
@@ -179,6 +182,9 @@ func isManifest(name string) bool {
 func isKustomization(name string) bool {
 	return name == "kustomization.yaml" || name == "kustomization.yml" || name == "Kustomization"
 }
+
+// IsKustomization tells whether a path is a directory that kustomize can build.
+func IsKustomization(path string) bool { return kustomizationIn(path) != "" }
 
 // kustomizationIn gives the path of a directory's kustomization file, or "".
 func kustomizationIn(dir string) string {

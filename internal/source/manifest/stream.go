@@ -33,7 +33,7 @@ func (r *reader) stream(name string, in io.Reader, isJSON bool) {
 	saved := false
 	f := &file{name: name, failed: r.fail, found: func(d objects.Doc, apiVersion, kind string) {
 		saved = saved || objects.IsSnapshotHeader(apiVersion, kind)
-		d.FromServer, d.Base = saved, saved
+		d.FromServer, d.Base = saved, saved || r.base
 		r.b.Add(d)
 	}}
 	f.read(in, isJSON)

@@ -3,6 +3,7 @@ package objects
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -15,11 +16,14 @@ const podTemplateHash = "pod-template-hash"
 
 // endpoints makes the pods: the real ones, and one or two for each template that has none (S3).
 func (a *assembly) endpoints() {
-	owners := a.ownerIndex()
+	owners, replaced := a.ownerIndex(), a.replaced()
 	live, finished := map[cluster.Workload]bool{}, map[cluster.Workload]bool{}
 	for _, it := range a.pods {
 		o := it.slim.(*podObject)
 		owner := owners.of(it.key.namespace, it.key.name, &o.Metadata)
+		if it.base && replaced[owner] {
+			continue
+		}
 		if o.Status.Phase == "Succeeded" || o.Status.Phase == "Failed" { // S5
 			finished[owner] = true
 			continue
@@ -37,6 +41,27 @@ func (a *assembly) endpoints() {
 		}
 		a.template(it, o, w, scaled[w])
 	}
+}
+
+// replaced lists the workloads that a file changes over a cluster: their pods there are those of the old
+// template, and give way to the new one. Where only the number of replicas is another, the pods stay.
+func (a *assembly) replaced() map[cluster.Workload]bool {
+	out := map[cluster.Workload]bool{}
+	for _, it := range a.workloads {
+		if it.base {
+			continue
+		}
+		now, _, _ := templateOf(it.slim.(*workloadObject))
+		same := false
+		for _, old := range a.b.items[it.key] {
+			if was, ok := old.slim.(*workloadObject); ok && old.base {
+				t, _, _ := templateOf(was)
+				same = reflect.DeepEqual(t, now)
+			}
+		}
+		out[workloadOf(it.key)] = !same
+	}
+	return out
 }
 
 func workloadOf(k key) cluster.Workload {

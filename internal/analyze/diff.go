@@ -1,0 +1,482 @@
+package analyze
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// The two sides of a Diff.
+const (
+	before = iota
+	after
+)
+
+// Diff compares what two clusters let through, party by party.
+type Diff struct {
+	// Parties are those of either side: workloads or namespaces, then pieces of the outside.
+	Parties []Party
+	// Policies are those that were added, removed or changed.
+	Policies []PolicyChange
+
+	sides [2]*Reach
+	at    [2][]int // index of a party in a side's Parties, or -1
+	// partyBefore gives the index in Parties of a party before.
+	partyBefore []int
+	twin        []int // by pod before: the same pod after, or -1
+	change      map[cluster.PolicyRef]Changed
+	facts       []EndChange
+	groups      map[groupsKey][]podGroup
+}
+
+// Changed says what became of an object.
+type Changed string
+
+// What may become of an object.
+const (
+	Unchanged Changed = ""
+	Added     Changed = "added"
+	Removed   Changed = "removed"
+	Modified  Changed = "changed"
+)
+
+// PolicyChange is a policy that is not the same on both sides.
+type PolicyChange struct {
+	Ref    cluster.PolicyRef
+	Change Changed
+	Origin cluster.Origin // after; before, where it was removed
+}
+
+// Change is what became of the same ports between two parties.
+type Change struct {
+	From, To int // indices in Diff.Parties
+	Ports    netset.PortSet
+	// Before and After are allowed, partial, ambiguous, unknown, denied, or Absent where one of the
+	// parties is on one side only. Both are partial where it is other pods or families than before.
+	Before, After string
+}
+
+// Absent stands for the verdict on a pair that one side does not have.
+const Absent = "absent"
+
+// Effects, by the change from one verdict to another.
+const (
+	Opens   = "opens"
+	Closes  = "closes"
+	Changes = "changes"
+)
+
+// Effect tells whether the change opens, closes, or neither surely.
+func (c *Change) Effect() string {
+	switch was, is := openness(c.Before), openness(c.After); {
+	case was < is:
+		return Opens
+	case was > is:
+		return Closes
+	}
+	return Changes
+}
+
+func openness(verdict string) int {
+	switch verdict {
+	case Absent, "denied":
+		return 0
+	case "allowed":
+		return 2
+	}
+	return 1
+}
+
+// NewDiff compares two analyses, which must have been made with the same space and pieces of the outside.
+func NewDiff(was, is *Reach) *Diff {
+	d := &Diff{sides: [2]*Reach{was, is}, groups: map[groupsKey][]podGroup{}}
+	d.parties()
+	d.pods()
+	d.policies()
+	d.facts = factChanges(was.m, is.m)
+	return d
+}
+
+// Reach gives the analysis before or after.
+func (d *Diff) Reach(isAfter bool) *Reach {
+	if isAfter {
+		return d.sides[after]
+	}
+	return d.sides[before]
+}
+
+func (d *Diff) parties() {
+	at := map[string]int{}
+	for _, side := range []int{after, before} {
+		for _, p := range d.sides[side].Parties {
+			if _, seen := at[p.Name]; !seen {
+				at[p.Name] = 0
+				p.cells = [2][]int{}
+				d.Parties = append(d.Parties, p)
+			}
+		}
+	}
+	slices.SortStableFunc(d.Parties, func(a, b Party) int {
+		if a.External || b.External {
+			return bit(a.External) - bit(b.External)
+		}
+		return slices.Compare(strings.Split(a.Name, "/"), strings.Split(b.Name, "/"))
+	})
+	for i := range d.Parties {
+		at[d.Parties[i].Name] = i
+	}
+	for side, r := range d.sides {
+		d.at[side] = slices.Repeat([]int{-1}, len(d.Parties))
+		for i := range r.Parties {
+			d.at[side][at[r.Parties[i].Name]] = i
+		}
+		if side == before {
+			d.partyBefore = make([]int, len(r.Parties))
+			for i := range r.Parties {
+				d.partyBefore[i] = at[r.Parties[i].Name]
+			}
+		}
+	}
+}
+
+// podName tells pods of a cluster apart; a workload's replica without a name of its own counts by its number.
+type podName struct {
+	owner    cluster.Workload
+	name     string
+	replica  int
+	template bool
+}
+
+func podNameOf(p *cluster.Pod) podName { return podName{p.Owner, p.Name, p.Replica, p.Template} }
+
+func (d *Diff) pods() {
+	at := map[podName]int{}
+	pods := d.sides[after].m.Snapshot().Pods
+	for i := range pods {
+		at[podNameOf(&pods[i])] = i
+	}
+	old := d.sides[before].m.Snapshot().Pods
+	d.twin = make([]int, len(old))
+	for i := range old {
+		d.twin[i] = -1
+		if j, ok := at[podNameOf(&old[i])]; ok {
+			d.twin[i] = j
+		}
+	}
+}
+
+// policies lists what became of every policy.
+func (d *Diff) policies() {
+	d.change = map[cluster.PolicyRef]Changed{}
+	was, is := policySpecs(d.sides[before].m.Snapshot()), policySpecs(d.sides[after].m.Snapshot())
+	note := func(ref cluster.PolicyRef, o cluster.Origin, c Changed) {
+		d.change[ref] = c
+		d.Policies = append(d.Policies, PolicyChange{ref, c, o})
+	}
+	for ref, p := range is {
+		old, had := was[ref]
+		switch {
+		case !had:
+			note(ref, p.origin, Added)
+		case !reflect.DeepEqual(p.spec, old.spec) || !slices.Equal(p.unclear, old.unclear):
+			note(ref, p.origin, Modified)
+		}
+	}
+	for ref, p := range was {
+		if _, has := is[ref]; !has {
+			note(ref, p.origin, Removed)
+		}
+	}
+	slices.SortFunc(d.Policies, func(a, b PolicyChange) int {
+		return cmp.Or(strings.Compare(a.Ref.Namespace, b.Ref.Namespace), strings.Compare(a.Ref.Kind, b.Ref.Kind), strings.Compare(a.Ref.Name, b.Ref.Name))
+	})
+}
+
+type policySpec struct {
+	spec    any
+	unclear []string
+	origin  cluster.Origin
+}
+
+func policySpecs(s *cluster.Snapshot) map[cluster.PolicyRef]policySpec {
+	out := map[cluster.PolicyRef]policySpec{}
+	for i := range s.NetworkPolicies {
+		p := &s.NetworkPolicies[i]
+		out[cluster.PolicyRef{Kind: "NetworkPolicy", Namespace: p.Object.Namespace, Name: p.Object.Name}] = policySpec{p.Object.Spec, p.NotUnderstood, p.Origin.At("")}
+	}
+	for i := range s.ClusterPolicies {
+		p := &s.ClusterPolicies[i]
+		out[cluster.PolicyRef{Kind: p.Kind, Name: p.Object.Name}] = policySpec{p.Object.Spec, p.NotUnderstood, p.Origin.At("")}
+	}
+	return out
+}
+
+// Each calls f for every change, in the order of Parties, until f gives false. The outside among itself
+// and pairs that no side has are left out.
+func (d *Diff) Each(f func(*Change) bool) {
+	s := newSuspects(d)
+	for from := range d.Parties {
+		for _, to := range s.of(from) {
+			if d.Parties[from].External && d.Parties[to].External {
+				continue
+			}
+			for _, c := range d.between(from, to) {
+				if !f(&c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// row gives what one side opens between two parties; ok is false where it has no such pair.
+func (d *Diff) row(side, from, to int) (Row, bool) {
+	if d.at[side][from] < 0 || d.at[side][to] < 0 {
+		return Row{}, false
+	}
+	return d.sides[side].Between(d.at[side][from], d.at[side][to])
+}
+
+// between lists the changes of one pair.
+func (d *Diff) between(from, to int) []Change {
+	was, had := d.row(before, from, to)
+	is, has := d.row(after, from, to)
+	if had && has && was.Partial.Empty() && is.Partial.Empty() && was.same(&is) {
+		return nil
+	}
+	var out []Change
+	put := func(before, after string, ports netset.PortSet) {
+		if !ports.Empty() {
+			out = append(out, Change{From: from, To: to, Ports: ports, Before: before, After: after})
+		}
+	}
+	for _, w := range was.parts(had) {
+		for _, i := range is.parts(has) {
+			ports := w.ports.Intersect(i.ports)
+			switch {
+			case ports.Empty():
+			case w.verdict == "partial" && i.verdict == "partial":
+				put(w.verdict, i.verdict, d.otherPods(from, to, ports))
+			case openness(w.verdict) > 0 && w.verdict != i.verdict, openness(i.verdict) > 0 && w.verdict != i.verdict:
+				put(w.verdict, i.verdict, ports)
+			}
+		}
+	}
+	return out
+}
+
+func (r *Row) same(o *Row) bool {
+	return r.Allowed.Equal(o.Allowed) && r.Ambiguous.Equal(o.Ambiguous) && r.Unknown.Equal(o.Unknown)
+}
+
+type verdictPorts struct {
+	verdict string
+	ports   netset.PortSet
+}
+
+// parts divides every port by verdict.
+func (r *Row) parts(exists bool) []verdictPorts {
+	if !exists {
+		return []verdictPorts{{Absent, netset.EveryPort()}}
+	}
+	closed := netset.EveryPort().Minus(r.open()).Minus(r.Partial)
+	return []verdictPorts{{"allowed", r.Allowed}, {"partial", r.Partial}, {"ambiguous", r.Ambiguous}, {"unknown", r.Unknown}, {"denied", closed}}
+}
+
+// otherPods gives those of ports which are partly open on both sides, but not for the same pods and families.
+func (d *Diff) otherPods(from, to int, ports netset.PortSet) netset.PortSet {
+	var out netset.PortSet
+	for _, p := range d.pairs(from, to) {
+		if !p.has[before] || !p.has[after] {
+			continue
+		}
+		was, is := d.sides[before].decide(&p.flows[before]), d.sides[after].decide(&p.flows[after])
+		same := was.Allowed.Intersect(is.Allowed).Union(was.Ambiguous.Intersect(is.Ambiguous)).Union(was.Unknown.Intersect(is.Unknown))
+		out = out.Union(was.open().Union(is.open()).Minus(same))
+	}
+	return out.Intersect(ports)
+}
+
+// pair is one pair of pods or pieces of the outside in one family, on each side that has it.
+type pair struct {
+	flows [2]flow.Flow
+	has   [2]bool
+}
+
+// podGroup is a set of pods of one party that neither side tells apart in a family, nor by node where
+// that counts; or one piece of the outside. Two members are kept, for a pair among themselves.
+type podGroup struct {
+	ends [][2]flow.End
+	has  [2]bool
+}
+
+type groupsKey struct {
+	party  int
+	family flow.Family
+	nodes  bool // divided by node too
+}
+
+// pairs lists one pair of ends for each two groups of two parties.
+func (d *Diff) pairs(from, to int) []pair {
+	var out []pair
+	for _, f := range flow.Families {
+		for i, a := range d.groupsOf(groupsKey{from, f, d.hosts(to)}) {
+			for j, b := range d.groupsOf(groupsKey{to, f, d.hosts(from)}) {
+				other := 0
+				if from == to && i == j {
+					if other = 1; len(b.ends) < 2 {
+						continue
+					}
+				}
+				p := pair{}
+				for side := range p.has {
+					if p.has[side] = a.has[side] && b.has[side]; p.has[side] {
+						p.flows[side] = flow.Flow{From: a.ends[0][side], To: b.ends[other][side], Family: f}
+					}
+				}
+				if p.has[before] || p.has[after] {
+					out = append(out, p)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// hosts tells whether a party has hostNetwork pods, for which the other's node counts (S22).
+func (d *Diff) hosts(party int) bool {
+	for side, r := range d.sides {
+		if at := d.at[side][party]; at >= 0 {
+			for i := range r.families {
+				fam := &r.families[i]
+				for _, c := range r.Parties[at].cells[fam.family-1] {
+					if fam.cells[c].host {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// groupsOf divides the pods of a party, each with its twin on the other side where it has one.
+func (d *Diff) groupsOf(k groupsKey) []podGroup {
+	if out, ok := d.groups[k]; ok {
+		return out
+	}
+	type groupKey struct {
+		cell [2]int
+		node [2]string
+	}
+	var out []podGroup
+	at := map[groupKey]int{}
+	for _, m := range d.members(k) {
+		key := groupKey{cell: m.cell}
+		if k.nodes {
+			key.node = m.node
+		}
+		i, ok := at[key]
+		if !ok {
+			i = len(out)
+			at[key] = i
+			out = append(out, podGroup{has: [2]bool{m.cell[before] >= 0, m.cell[after] >= 0}})
+		}
+		if len(out[i].ends) < 2 {
+			out[i].ends = append(out[i].ends, m.ends)
+		}
+	}
+	d.groups[k] = out
+	return out
+}
+
+// member is a pod or a piece of the outside with its cell on each side, or -1.
+type member struct {
+	cell [2]int
+	ends [2]flow.End
+	node [2]string
+}
+
+func (d *Diff) members(k groupsKey) []member {
+	var out []member
+	at := map[int]int{} // by pod after
+	for _, side := range []int{after, before} {
+		party := d.at[side][k.party]
+		fam := d.sides[side].family(k.family)
+		if party < 0 || fam == nil {
+			continue
+		}
+		for _, c := range d.sides[side].Parties[party].cells[k.family-1] {
+			for n := range max(len(fam.cells[c].members), 1) {
+				end := fam.end(d.sides[side], &fam.cells[c], n)
+				i := d.memberOf(side, end, out, at)
+				if i < 0 {
+					i = len(out)
+					out = append(out, member{cell: [2]int{-1, -1}})
+				}
+				out[i].cell[side], out[i].ends[side] = c, end
+				if end.Kind == flow.Pod {
+					out[i].node[side] = d.sides[side].m.Snapshot().Pods[end.Index].NodeName
+					if side == after {
+						at[end.Index] = i
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// memberOf finds what stands for the same pod or piece of the outside already, or gives -1.
+func (d *Diff) memberOf(side int, end flow.End, list []member, at map[int]int) int {
+	if side == after {
+		return -1
+	}
+	if end.Kind == flow.Address {
+		return len(list) - 1 // an external party has one end in its family
+	}
+	if i, ok := at[d.twin[end.Index]]; ok && d.twin[end.Index] >= 0 {
+		return i
+	}
+	return -1
+}
+
+func (r *Reach) family(f flow.Family) *family {
+	for i := range r.families {
+		if r.families[i].family == f {
+			return &r.families[i]
+		}
+	}
+	return nil
+}
+
+// decide gives every port of a flow by verdict.
+func (r *Reach) decide(f *flow.Flow) Ports {
+	var cuts policy.Cuts
+	from, to := r.classOf(f.From), r.classOf(f.To)
+	cuts.Add(r.m, from, to, flow.Egress)
+	cuts.Add(r.m, to, to, flow.Ingress)
+	var out Ports
+	g := *f
+	for _, proto := range netset.Protos {
+		for _, ports := range cuts.Ranges(proto, netset.AllPorts) {
+			g.Proto, g.Port = proto, ports.First
+			out.add(eval.Verdict(r.m, &g), proto, ports)
+		}
+	}
+	return out
+}
+
+func (r *Reach) classOf(e flow.End) int {
+	if e.Kind != flow.Pod {
+		return -1
+	}
+	return r.m.ClassOf(e.Index)
+}
