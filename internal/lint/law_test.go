@@ -107,7 +107,8 @@ func firstChange(a, b *cluster.Snapshot, o policy.Options, c *world.Case) string
 	return ""
 }
 
-// possible leaves out flows in a family that an end is known not to have: no rule speaks of them.
+// possible leaves out flows with an address that is not known to be the pod's (S28), and those in a family
+// that an end is known not to have: no finding speaks of them.
 func possible(m *policy.Model, f *flow.Flow) bool {
 	for _, ends := range [][2]flow.End{{f.From, f.To}, {f.To, f.From}} {
 		var addrs []netip.Addr
@@ -115,7 +116,9 @@ func possible(m *policy.Model, f *flow.Flow) bool {
 		case flow.Address:
 			continue
 		case flow.Pod:
-			addrs = m.Snapshot().Pods[end.Index].Addrs
+			if addrs = m.Snapshot().Pods[end.Index].Addrs; end.Addr.IsValid() && !slices.Contains(addrs, end.Addr) {
+				return false
+			}
 		default:
 			addrs = m.Snapshot().Nodes[end.Index].Addrs
 		}
