@@ -152,12 +152,8 @@ func (r *sideReader) snapshot(layers ...layer) (*cluster.Snapshot, error) {
 	b := objects.NewBuilder(objects.Options{DefaultNamespace: r.in.namespace, SkipUnreadable: r.in.skipUnreadable})
 	for _, l := range layers {
 		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Base: l.base}
-		switch {
-		case l.path == "":
-		case manifest.IsKustomization(l.path):
-			o.Kustomize = []string{l.path}
-		default:
-			o.Files = []string{l.path}
+		if l.path != "" {
+			o.Files, o.Kustomize = inputs([]string{l.path})
 		}
 		if err := manifest.Load(b, o); err != nil {
 			return nil, err
