@@ -118,7 +118,7 @@ func (in *input) test(c *cobra.Command, args []string) ([]report.TestFile, error
 			for _, e := range errs {
 				problems = append(problems, &objects.InputError{Problem: e.Error()})
 			}
-			out = append(out, report.TestFile{Path: f.Path, Results: results, Notes: w.notes})
+			out = append(out, report.TestFile{Path: f.Path, Snap: w.snap, Results: results, Notes: w.notes})
 		}
 	}
 	if len(problems) > 0 {

@@ -174,7 +174,7 @@ func (run *running) evaluate(t *resolved) (Result, error) {
 			unsure = run.note(unsure, from, to, u, flow.Unknown, flow.Ambiguous)
 		}
 	}
-	if out.Pairs == 0 && t.Kind != Only { // for Only it means that there is nobody else
+	if out.Pairs == 0 && t.Kind != Only && len(t.unknown) == 0 { // for Only it means that there is nobody else
 		return out, errors.New("it is about no connection at all: its ends are one pod, or share no address family")
 	}
 	list := fails

@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 
-	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/expect"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/names"
@@ -18,6 +18,7 @@ var TestFormats = []string{"text", "tap", "junit", "json"}
 // TestFile is the outcome of one file of tests.
 type TestFile struct {
 	Path    string
+	Snap    *cluster.Snapshot // that it was evaluated over
 	Results []expect.Result
 	Notes   []string
 }
@@ -54,7 +55,7 @@ func testsText(w io.Writer, files []TestFile) error {
 		for i := range f.Results {
 			r := &f.Results[i]
 			b.line("%s  %s%s", words[r.Status], names.Safe(r.Test.Name), unlessHolds(r, place(r.Test.Origin)))
-			for _, line := range againstLines(r) {
+			for _, line := range againstLines(f.Snap, r) {
 				b.line("        %s", line)
 			}
 		}
@@ -100,13 +101,13 @@ func testSummary(files []TestFile) string {
 }
 
 // againstLines says what speaks against a test, and why it is so.
-func againstLines(r *expect.Result) []string {
+func againstLines(s *cluster.Snapshot, r *expect.Result) []string {
 	var out []string
 	for i := range r.Against {
 		a := &r.Against[i]
 		d := &a.Decision
 		out = append(out, fmt.Sprintf("%s → %s  %s is %s", names.Safe(a.From), names.Safe(a.To), portSetWords(a.Ports), d.Verdict))
-		for _, line := range decisionLines(d) {
+		for _, line := range decisionLines(s, a) {
 			out = append(out, "  "+line)
 		}
 	}
@@ -120,20 +121,30 @@ func againstLines(r *expect.Result) []string {
 }
 
 // decisionLines says why a connection is decided as it is: what lets it through, or what keeps it from that.
-func decisionLines(d *eval.Decision) []string {
-	if d.Verdict != flow.Allowed {
-		out := againstWords(d)
-		for _, side := range d.Directions() {
-			if side.Verdict == flow.Denied && side.Nearest != nil {
-				out = append(out, fmt.Sprintf("%s: nearest rule: %s %s", side.Direction, ruleWords(side.Nearest.Rule, side.Nearest.Origin), missesWords(side.Nearest.Misses, side.Direction)))
-			}
+func decisionLines(s *cluster.Snapshot, a *expect.Against) []string {
+	d := &a.Decision
+	if d.Verdict == flow.Allowed {
+		return []string{
+			"egress: " + reasonWords(&d.Egress, d.Flow.From.Kind),
+			"ingress: " + reasonWords(&d.Ingress, d.Flow.To.Kind),
 		}
-		return out
 	}
-	return []string{
-		"egress: " + reasonWords(&d.Egress, d.Flow.From.Kind),
-		"ingress: " + reasonWords(&d.Ingress, d.Flow.To.Kind),
+	out := againstWords(d)
+	for i, side := range d.Directions() {
+		if side.Verdict != d.Verdict {
+			continue
+		}
+		if side.Verdict == flow.Denied && side.Nearest != nil {
+			out = append(out, fmt.Sprintf("%s: nearest rule: %s %s", side.Direction, ruleWords(side.Nearest.Rule, side.Nearest.Origin), missesWords(side.Nearest.Misses, side.Direction)))
+		}
+		for _, t := range side.Tied {
+			out = append(out, fmt.Sprintf("%s: %s: %s", side.Direction, t.Action, ruleWords(t.Rule, t.Origin)))
+		}
+		for _, g := range side.Unknown {
+			out = append(out, fmt.Sprintf("%s: %s", side.Direction, gapWords(s, &g, side, [2]string{a.From, a.To}[i])))
+		}
 	}
+	return out
 }
 
 // testsTAP prints the Test Anything Protocol, version 13. What is undecided is not ok.
@@ -157,7 +168,7 @@ func testsTAP(w io.Writer, files []TestFile) error {
 			}
 			b.line("not ok %d - %s", number, name)
 			b.line("# %s%s", r.Status, place(r.Test.Origin))
-			for _, line := range againstLines(r) {
+			for _, line := range againstLines(f.Snap, r) {
 				b.line("# %s", line)
 			}
 		}
@@ -176,7 +187,7 @@ func testsJUnit(w io.Writer, files []TestFile) error {
 		for i := range f.Results {
 			r := &f.Results[i]
 			c := junitCase{Name: names.Safe(r.Test.Name), Class: names.Safe(f.Path)}
-			problem := &junitProblem{Message: string(r.Status) + place(r.Test.Origin), Text: strings.Join(againstLines(r), "\n")}
+			problem := &junitProblem{Message: string(r.Status) + place(r.Test.Origin), Text: strings.Join(againstLines(f.Snap, r), "\n")}
 			s.Tests++
 			switch r.Status {
 			case expect.Fails:
@@ -262,7 +273,7 @@ func testsJSON(w io.Writer, files []TestFile) error {
 				Pairs: r.Pairs, Against: []againstJSON{}, More: r.More, Unknown: append([]string{}, r.Unknown...)}
 			for j := range r.Against {
 				a := &r.Against[j]
-				row.Against = append(row.Against, againstJSON{a.From, a.To, a.Ports.Strings(), a.Decision.Verdict.String(), decisionLines(&a.Decision)})
+				row.Against = append(row.Against, againstJSON{a.From, a.To, a.Ports.Strings(), a.Decision.Verdict.String(), decisionLines(f.Snap, a)})
 			}
 			out.Results = append(out.Results, row)
 		}
