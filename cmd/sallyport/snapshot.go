@@ -52,5 +52,6 @@ bug report. What --kube-version, --plugin, --pod-cidr and --aks say is kept in i
 	}
 	in.sourceFlags(c)
 	in.platformFlags(c)
+	in.completeFlags(c, nil)
 	return c
 }

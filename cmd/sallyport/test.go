@@ -87,6 +87,7 @@ be decided.`,
 	f.Lookup("filename").Usage = "`PATH` of manifests that the tests are about, instead of their own input; repeatable"
 	f.BoolVar(&init, "init", false, "print a first file of tests from the present picture (default false)")
 	f.StringVarP(&output, "output", "o", "text", "`FORMAT`: text, tap, junit or json")
+	in.completeFlags(c, map[string][]string{"output": report.TestFormats})
 	return c
 }
 
