@@ -73,6 +73,8 @@ question could not be decided.`,
 	c.Flags().BoolVar(&trace, "trace", false, "show every rule that was compared (default false)")
 	c.Flags().BoolVar(&suggest, "suggest", false, "for a denial, give the smallest rule that would allow it, and what else it would open (default false)")
 	c.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text or json")
+	c.ValidArgsFunction = in.completer(2, endChoices)
+	in.completeFlags(c, map[string][]string{"output": {"text", "json"}})
 	return c
 }
 

@@ -78,6 +78,8 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 	f.Lookup("kustomize").Usage = "`DIR` to run kustomize on, laid over BEFORE; repeatable"
 	f.StringArrayVar(&deletes, "delete", nil, "`OBJECT` that is gone after: a policy (shop/netpol/db), workload, pod, service, or namespace/NAME; repeatable")
 	f.StringVarP(&output, "output", "o", "text", "`FORMAT`: text, md or json")
+	in.completeFlags(c, map[string][]string{"output": report.DiffFormats})
+	_ = c.RegisterFlagCompletionFunc("delete", in.completer(2, policyOrEndChoices)) // fails only for a flag that is not there
 	return c
 }
 
@@ -152,12 +154,8 @@ func (r *sideReader) snapshot(layers ...layer) (*cluster.Snapshot, error) {
 	b := objects.NewBuilder(objects.Options{DefaultNamespace: r.in.namespace, SkipUnreadable: r.in.skipUnreadable})
 	for _, l := range layers {
 		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Base: l.base}
-		switch {
-		case l.path == "":
-		case manifest.IsKustomization(l.path):
-			o.Kustomize = []string{l.path}
-		default:
-			o.Files = []string{l.path}
+		if l.path != "" {
+			o.Files, o.Kustomize = inputs([]string{l.path})
 		}
 		if err := manifest.Load(b, o); err != nil {
 			return nil, err

@@ -52,6 +52,8 @@ adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp).`,
 	in.sourceFlags(c)
 	in.modelFlags(c)
 	c.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text or json")
+	c.ValidArgsFunction = in.completer(1, policyOrEndChoices)
+	in.completeFlags(c, map[string][]string{"output": {"text", "json"}})
 	return c
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"sallyport.dev/sallyport/internal/report"
 )
 
 // evil has one of everything that acts on a terminal or misleads a reader: an escape sequence, a
@@ -258,6 +261,7 @@ func TestHostileArguments(t *testing.T) {
 			{"reach", "-f", "-", "--direction", e, "shop/web"}, {"reach", "-f", "-", "--to-port", e}, {"reach", "-f", "-", "--to-port", "80/" + e}, {"reach", "--" + e},
 			{"diff", e, "-"}, {"diff", "-", e}, {"diff", "-", "-f", e}, {"diff", "-", "-k", e}, {"diff", "-", "--delete", e}, {"diff", "-", "--delete", "ns/" + e}, {"diff", "-", "--delete", "shop/netpol/" + e},
 			{"lint", e}, {"lint", "-f", e}, {"lint", "-f", "-", "-o", e}, {"lint", "-f", "-", "--fail-on", e}, {"lint", "-f", "-", "--plugin", e},
+			{"test", e}, {"test", "--init", "-f", e}, {"test", e, "-o", e}, {"test", "testdata/expect.test.yaml", "-f", e},
 			{"snapshot", e}, {"snapshot", "-f", e}, {"snapshot", "-f", "-", "--plugin", e},
 		} {
 			if status := mustBeHarmless(t, input, args...); status != 1 && args[0] != "completion" && !strings.HasPrefix(args[len(args)-1], "shop/gateway/") {
@@ -265,6 +269,45 @@ func TestHostileArguments(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHostileTests puts evil text wherever a file of tests has room for text; what is refused is harmless, and
+// so is what fails.
+func TestHostileTests(t *testing.T) {
+	dir := t.TempDir()
+	quoted := strconv.QuoteToASCII(strings.ToValidUTF8(evil, "?"))
+	quoted = strings.NewReplacer(`\x00`, `\0`).Replace(quoted)
+	head := "apiVersion: sallyport.dev/v1alpha1\nkind: PolicyTest\ninput: hostile.json\n"
+	if err := os.WriteFile(filepath.Join(dir, "hostile.json"), []byte(hostile(t, false)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for i, text := range []string{
+		head + "tests: [{name: " + quoted + ", deny: {from: '*/*', to: '*/*'}}, {name: " + quoted + ", only: {from: '*/*', to: '*/*'}}]",
+		head + "tests: [{deny: {from: {namespace: shop, pods: " + quoted + "}, to: shop/web}}]",
+		head + "tests: [{deny: {from: " + quoted + ", to: " + quoted + "}}]",
+		head + "tests: [{deny: {from: shop/db, to: {namespaces: " + quoted + "}}}]",
+		head + "tests: [{deny: {from: shop/db, to: {namespace: " + quoted + ", port: " + quoted + "}}}]",
+		head + "tests: [{" + quoted + ": x}]",
+		head + quoted + ": x",
+		strings.Replace(head, "hostile.json", quoted, 1) + "tests: [{deny: {from: a/b, to: a/c}}]",
+		"kind: PolicyTest\napiVersion: " + quoted,
+		head + "tests: &a [*a]", head + "tests: [{deny: &d {from: *d, to: *d}}]", "\x1b]0;title\a", "{", "\xff\xfe",
+	} {
+		file := filepath.Join(dir, fmt.Sprintf("%d.yaml", i))
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range report.TestFormats {
+			if mustBeHarmless(t, "", "test", file, "-o", format) != 1 {
+				ran++
+			}
+		}
+	}
+	if ran != len(report.TestFormats) {
+		t.Errorf("%d files ran", ran)
+	}
+	mustBeHarmless(t, hostile(t, true), "test", "--init", "-f", "-")
 }
 
 // TestHostileFileNames reads hostile objects from files whose names are hostile too.

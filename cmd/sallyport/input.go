@@ -94,6 +94,18 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	return in.world(snap)
 }
 
+// inputs divides paths that were given without -f or -k: a directory with a kustomization is one.
+func inputs(paths []string) (files, kustomize []string) {
+	for _, path := range paths {
+		if manifest.IsKustomization(path) {
+			kustomize = append(kustomize, path)
+		} else {
+			files = append(files, path)
+		}
+	}
+	return files, kustomize
+}
+
 // world compiles a Snapshot under the flags given.
 func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 	facts, err := in.facts()

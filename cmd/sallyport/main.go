@@ -96,7 +96,7 @@ anything is applied.`,
 		return fmt.Errorf("%s (see %s --help)", problem, c.CommandPath())
 	})
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newCheck(), newDiff(), newExplain(), newLint(), newReach(), newSnapshot(), newWhoCan())
+	root.AddCommand(newCheck(), newDiff(), newExplain(), newLint(), newReach(), newSnapshot(), newTest(), newWhoCan())
 	return root
 }
 

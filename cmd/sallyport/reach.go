@@ -66,6 +66,8 @@ Exit status: 0 if answered, even if nothing is reachable, 1 if it could not be d
 	f.StringVar(&fl.toPort, "to-port", "all", "only connections to this `PORT`: number, range a-b or *, with the protocol after a slash (53/udp, */icmp)")
 	f.BoolVar(&fl.all, "all", false, "show closed pairs and pairs of a workload with itself too (default false)")
 	f.StringVarP(&fl.output, "output", "o", "text", "`FORMAT`: text, matrix, json, csv (without notes), md, dot, mermaid or svg")
+	c.ValidArgsFunction = in.completer(1, endChoices)
+	in.completeFlags(c, map[string][]string{"output": report.ReachFormats, "by": {"workload", "namespace"}, "direction": {"in", "out", "both"}})
 	return c
 }
 

@@ -322,6 +322,32 @@ func rowsAreDisjoint(document []byte, all, byNamespace bool) error {
 	return nil
 }
 
+// TestTestJSONSchema writes first tests for each scenario of the corpus and runs them over the one before it.
+func TestTestJSONSchema(t *testing.T) {
+	schema := schemaOf(t, "test")
+	file := filepath.Join(t.TempDir(), "first.yaml")
+	before, valid := "", 0
+	corpusFolders(t, func(dir string, _ *policytest.Scenario) {
+		was := before
+		before = dir
+		var stdout, stderr bytes.Buffer
+		if run([]string{"test", "--init", "-f", dir}, strings.NewReader(""), &stdout, &stderr) != 0 {
+			return
+		}
+		if err := os.WriteFile(file, stdout.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, input := range []string{dir, was} {
+			if input != "" && asJSON(t, schema, "test", file, "-f", input) {
+				valid++
+			}
+		}
+	})
+	if valid < 200 {
+		t.Errorf("only %d runs", valid)
+	}
+}
+
 // TestDiffJSON compares each scenario of the corpus with the one before it: the document is valid, and the
 // changes applied to what reach gave before give what it gives after.
 func TestDiffJSON(t *testing.T) {
@@ -436,6 +462,7 @@ func TestSchemasAreStrict(t *testing.T) {
 		},
 		"who-can": {{"who-can", "-f", "testdata/world", "shop/db:5432"}},
 		"lint":    {{"lint", "-f", "../../examples/shop-mistakes"}, {"lint", "-f", "testdata/lint/ignored.yaml"}},
+		"test":    {{"test", "testdata/expect.test.yaml"}},
 		"diff":    {{"diff", "testdata/world", "--delete", "shop/netpol/api"}, {"diff", "../../examples/shop", "--delete", "namespace/ingress-nginx"}},
 		"spread":  {{"who-can", "-f", "testdata/world", "--from", "shop/api", "--transitive"}},
 	} {

@@ -52,5 +52,6 @@ prometheus.io's scrape and port, so it can go with a bug report. What --kube-ver
 	}
 	in.sourceFlags(c)
 	in.platformFlags(c)
+	in.completeFlags(c, nil)
 	return c
 }

@@ -59,6 +59,9 @@ Exit status: 0 if answered, even if nobody can, 1 if it could not be decided.`,
 	c.Flags().StringVar(&from, "from", "", "with --transitive: the workload that somebody holds")
 	c.Flags().BoolVar(&transitive, "transitive", false, "with --from: what is reached step by step (default false)")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	c.ValidArgsFunction = in.completer(1, endChoices)
+	in.completeFlags(c, map[string][]string{"output": {"text", "json"}})
+	_ = c.RegisterFlagCompletionFunc("from", in.completer(2, endChoices)) // fails only for a flag that is not there
 	return c
 }
 

@@ -53,10 +53,14 @@ func (r *Reach) parties() {
 		if r.byNamespace {
 			name = snap.Pods[i].Namespace
 		}
-		at, ok := byName[name]
+		key := name
+		if r.split != nil {
+			key += "\x00" + r.split(i)
+		}
+		at, ok := byName[key]
 		if !ok {
 			at = len(r.Parties)
-			byName[name] = at
+			byName[key] = at
 			r.Parties = append(r.Parties, Party{Name: name, Namespace: snap.Pods[i].Namespace})
 		}
 		r.partyOf[i] = at

@@ -286,7 +286,7 @@ func (r *Row) parts(exists bool) []verdictPorts {
 	if !exists {
 		return []verdictPorts{{Absent, netset.EveryPort()}}
 	}
-	closed := netset.EveryPort().Minus(r.open()).Minus(r.Partial)
+	closed := netset.EveryPort().Minus(r.Open()).Minus(r.Partial)
 	return []verdictPorts{{"allowed", r.Allowed}, {"partial", r.Partial}, {"ambiguous", r.Ambiguous}, {"unknown", r.Unknown}, {"denied", closed}}
 }
 
@@ -299,7 +299,7 @@ func (d *Diff) otherPods(from, to int, ports netset.PortSet) netset.PortSet {
 		}
 		was, is := d.sides[before].decide(&p.flows[before]), d.sides[after].decide(&p.flows[after])
 		same := was.Allowed.Intersect(is.Allowed).Union(was.Ambiguous.Intersect(is.Ambiguous)).Union(was.Unknown.Intersect(is.Unknown))
-		out = out.Union(was.open().Union(is.open()).Minus(same))
+		out = out.Union(was.Open().Union(is.Open()).Minus(same))
 	}
 	return out.Intersect(ports)
 }

@@ -10,8 +10,8 @@ type Ports struct {
 	Allowed, Ambiguous, Unknown netset.PortSet
 }
 
-// open is everything that is not surely denied.
-func (p Ports) open() netset.PortSet { return p.Allowed.Union(p.Ambiguous).Union(p.Unknown) }
+// Open is everything that is not surely denied.
+func (p Ports) Open() netset.PortSet { return p.Allowed.Union(p.Ambiguous).Union(p.Unknown) }
 
 func (p *Ports) add(v flow.Verdict, proto netset.Proto, r netset.PortRange) {
 	switch v {
@@ -26,7 +26,7 @@ func (p *Ports) add(v flow.Verdict, proto netset.Proto, r netset.PortRange) {
 
 // and joins two directions port by port (S18), the way flow.Verdict.And joins verdicts.
 func (p Ports) and(o Ports) Ports {
-	open := p.open().Intersect(o.open())
+	open := p.Open().Intersect(o.Open())
 	out := Ports{Allowed: p.Allowed.Intersect(o.Allowed)}
 	out.Unknown = p.Unknown.Union(o.Unknown).Intersect(open)
 	out.Ambiguous = open.Minus(out.Allowed).Minus(out.Unknown)

@@ -16,6 +16,9 @@ type Options struct {
 	Outside []policy.Region
 	// ByNamespace makes namespaces the parties instead of workloads.
 	ByNamespace bool
+	// Split, if set, divides parties: pods for which it gives different texts are parties of their own,
+	// with the same name.
+	Split func(pod int) string
 }
 
 // Reach is the reachability of a model, computed between cells and read by party. It is immutable.
@@ -27,6 +30,7 @@ type Reach struct {
 	space       *policy.Space
 	outside     []policy.Region
 	byNamespace bool
+	split       func(pod int) string
 	partyOf     []int // by pod
 	families    []family
 	decisions   *table
@@ -42,7 +46,7 @@ type family struct {
 
 // New analyses a model. space must hold the regions of Options.Outside.
 func New(m *policy.Model, space *policy.Space, o Options) *Reach {
-	r := &Reach{m: m, space: space, outside: o.Outside, byNamespace: o.ByNamespace, decisions: newTable()}
+	r := &Reach{m: m, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
 	r.parties()
 	for _, f := range m.Families() {
 		fam := family{space: r.fill(f)}
@@ -88,7 +92,7 @@ type Row struct {
 }
 
 // Empty tells whether nothing is open, not even perhaps.
-func (r *Row) Empty() bool { return r.open().Empty() && r.Partial.Empty() }
+func (r *Row) Empty() bool { return r.Open().Empty() && r.Partial.Empty() }
 
 // Each calls f for every pair of parties, in order, self pairs included where a party has two
 // different pods; pairs between which nothing is open only if closed is set. It stops when f gives
@@ -136,6 +140,16 @@ func (r *Reach) PartyOf(pod int) int { return r.partyOf[pod] }
 // families differ or the party is a single pod.
 func (r *Reach) Between(from, to int) (Row, bool) {
 	row := Row{From: from, To: to}
+	ids := r.decided(from, to)
+	if len(ids) == 0 {
+		return row, false
+	}
+	row.Ports, row.Partial = r.summary(ids)
+	return row, true
+}
+
+// decided numbers the distinct decisions on the pairs of two parties.
+func (r *Reach) decided(from, to int) []uint32 {
 	var ids []uint32
 	for i := range r.families {
 		fam := &r.families[i]
@@ -148,26 +162,32 @@ func (r *Reach) Between(from, to int) (Row, bool) {
 			}
 		}
 	}
-	if len(ids) == 0 {
-		return row, false
+	return ids
+}
+
+// Decisions lists the distinct decisions on the pairs of two parties, in no particular order; it is empty
+// where there is no pair.
+func (r *Reach) Decisions(from, to int) []Ports {
+	var out []Ports
+	for _, id := range r.decided(from, to) {
+		out = append(out, r.decisions.list[id])
 	}
-	row.Ports, row.Partial = r.summary(ids)
-	return row, true
+	return out
 }
 
 // summary joins the decisions on several pairs: what they agree on, and what is open for some only.
 func (r *Reach) summary(ids []uint32) (common Ports, partial netset.PortSet) {
 	common = r.decisions.list[ids[0]]
-	union := common.open()
+	union := common.Open()
 	for _, id := range ids[1:] {
 		p := r.decisions.list[id]
 		common = Ports{common.Allowed.Intersect(p.Allowed), common.Ambiguous.Intersect(p.Ambiguous), common.Unknown.Intersect(p.Unknown)}
-		union = union.Union(p.open())
+		union = union.Union(p.Open())
 	}
 	if len(ids) == 1 {
 		return common, netset.PortSet{}
 	}
-	return common, union.Minus(common.open())
+	return common, union.Minus(common.Open())
 }
 
 // appendPair adds the decisions on a pair of cells that are not yet in the list: one, or several where

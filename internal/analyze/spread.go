@@ -46,7 +46,7 @@ func (s *spreading) from(party, d int, sure bool) {
 	s.r.EachFrom(party, false, func(row *Row) bool {
 		ports := row.Allowed
 		if !sure {
-			ports = row.open().Union(row.Partial)
+			ports = row.Open().Union(row.Partial)
 		}
 		if _, seen := s.depth[row.To]; seen || ports.Empty() {
 			return true

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -75,14 +76,10 @@ func ParsePlugin(s string) (Plugin, error) {
 	return p, nil
 }
 
-func profileNames() string {
-	var names []string
-	for n := range profiles {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
-}
+// Profiles lists the plugins whose behaviour is known.
+func Profiles() []string { return slices.Sorted(maps.Keys(profiles)) }
+
+func profileNames() string { return strings.Join(Profiles(), ", ") }
 
 func (p Plugin) profile() (profile, bool) {
 	if slices.Contains(routing, p.Name) {

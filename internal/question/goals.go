@@ -34,13 +34,13 @@ func (r *Resolver) Goals(t Term) (End, []Goal, error) {
 		}
 	case len(e.Pods) > 0:
 		for _, i := range e.Pods {
-			out = append(out, Goal{i, r.portsAt(i, t.Port)})
+			out = append(out, Goal{i, r.PortsAt(i, t.Port)})
 		}
 	case len(e.Regions) > 0:
 		if t.Port.Name != "" {
 			return End{}, nil, errorf("only pods declare named ports: ask with a number", "%s has no port named %q", e.Label, t.Port.Name)
 		}
-		out = append(out, Goal{-1, numeric(t.Port)})
+		out = append(out, Goal{-1, t.Port.Ports()})
 	}
 	empty := true
 	for _, g := range out {
@@ -57,17 +57,17 @@ func (r *Resolver) Goals(t Term) (End, []Goal, error) {
 
 func targetPortsAsked(target *Target, p PortTerm) netset.PortSet {
 	if target.Any {
-		return numeric(p)
+		return p.Ports()
 	}
 	var s netset.PortSet
 	s.Add(target.Proto, netset.PortRange{First: target.Port, Last: target.Port})
 	return s
 }
 
-// portsAt gives the ports asked at a pod, which resolves a name.
-func (r *Resolver) portsAt(pod int, p PortTerm) netset.PortSet {
+// PortsAt gives the ports asked at a pod, which resolves a name.
+func (r *Resolver) PortsAt(pod int, p PortTerm) netset.PortSet {
 	if p.Name == "" {
-		return numeric(p)
+		return p.Ports()
 	}
 	var s netset.PortSet
 	for _, c := range r.Model.Snapshot().Pods[pod].Ports {
@@ -78,8 +78,8 @@ func (r *Resolver) portsAt(pod int, p PortTerm) netset.PortSet {
 	return s
 }
 
-// numeric gives the ports of a term without a name: everything where none was given.
-func numeric(p PortTerm) netset.PortSet {
+// Ports gives the ports of a term without a name: everything where none was given.
+func (p PortTerm) Ports() netset.PortSet {
 	if !p.Given {
 		return netset.EveryPort()
 	}

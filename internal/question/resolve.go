@@ -132,6 +132,20 @@ func Together(a, b *Resolver) (*policy.Space, []policy.Region) {
 	return space, outside(space, a.Model, b.Model)
 }
 
+// Divided gives the space divided by some more prefixes, and its pieces that are outside or in one of these.
+func (r *Resolver) Divided(extra []netip.Prefix) (*policy.Space, []policy.Region) {
+	space := r.space.Join(r.Model.Space(extra...))
+	out := outside(space, r.Model)
+	for _, p := range extra {
+		for _, region := range space.Regions(p) {
+			if !slices.ContainsFunc(out, func(o policy.Region) bool { return o.Prefix == region.Prefix }) {
+				out = append(out, region)
+			}
+		}
+	}
+	return space, out
+}
+
 func outside(space *policy.Space, models ...*policy.Model) []policy.Region {
 	inner := notExternal()
 	for _, m := range models {

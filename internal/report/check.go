@@ -259,7 +259,7 @@ func (p *checkPrinter) gaps(under string, d *eval.Direction, subject string) {
 		p.line("%s%s: %s", under, t.Action, ruleWords(t.Rule, t.Origin))
 	}
 	for _, g := range d.Unknown {
-		p.line("%s%s", under, p.gapWords(&g, d, subject))
+		p.line("%s%s", under, gapWords(p.snap, &g, d, subject))
 	}
 	for i, a := range d.Assumed {
 		const most = 3
@@ -271,13 +271,14 @@ func (p *checkPrinter) gaps(under string, d *eval.Direction, subject string) {
 	}
 }
 
-func (p *checkPrinter) gapWords(g *eval.Gap, d *eval.Direction, subject string) string {
+// gapWords says what a verdict depends on that is not known.
+func gapWords(s *cluster.Snapshot, g *eval.Gap, d *eval.Direction, subject string) string {
 	switch {
 	case g.Unread > 0:
-		u := &p.snap.Unreadable[g.Unread-1]
+		u := &s.Unreadable[g.Unread-1]
 		return "not read, and may hold a policy: " + names.Safe(u.Origin.String()) + ": " + names.Safe(u.Why)
 	case g.Foreign > 0:
-		return "not evaluated: " + foreignWords(&p.snap.ForeignPolicies[g.Foreign-1])
+		return "not evaluated: " + foreignWords(&s.ForeignPolicies[g.Foreign-1])
 	case g.OwnNode:
 		return "whether " + names.Safe(subject) + " runs on that very node, with which it may always talk"
 	case g.Step.SubjectUnknown:

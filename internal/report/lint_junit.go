@@ -1,40 +1,11 @@
 package report
 
 import (
-	"encoding/xml"
 	"io"
 
 	"sallyport.dev/sallyport/internal/lint"
 	"sallyport.dev/sallyport/internal/names"
 )
-
-type junitSuites struct {
-	XMLName xml.Name   `xml:"testsuites"`
-	Suite   junitSuite `xml:"testsuite"`
-}
-
-type junitSuite struct {
-	Name     string      `xml:"name,attr"`
-	Tests    int         `xml:"tests,attr"`
-	Failures int         `xml:"failures,attr"`
-	Errors   int         `xml:"errors,attr"`
-	Skipped  int         `xml:"skipped,attr"`
-	Cases    []junitCase `xml:"testcase"`
-}
-
-type junitCase struct {
-	Class   string        `xml:"classname,attr"`
-	Name    string        `xml:"name,attr"`
-	Failure *junitMessage `xml:"failure"`
-	Skipped *junitMessage `xml:"skipped"`
-	Out     string        `xml:"system-out,omitempty"`
-}
-
-type junitMessage struct {
-	Message string `xml:"message,attr"`
-	Type    string `xml:"type,attr,omitempty"`
-	Text    string `xml:",chardata"`
-}
 
 // LintJUnit prints a test for each finding, and one that passes for each rule without any. A finding
 // that is milder than FailOn passes with its text, and an ignored one is skipped.
@@ -53,12 +24,7 @@ func LintJUnit(w io.Writer, found []lint.Finding, o LintOptions) error {
 		}
 	}
 	s.Tests = len(s.Cases)
-	text, err := xml.MarshalIndent(junitSuites{Suite: s}, "", "  ")
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(w, xml.Header+string(text)+"\n")
-	return err
+	return writeXML(w, junitSuites{Suites: []junitSuite{s}})
 }
 
 func (s *junitSuite) add(f *lint.Finding, failOn lint.Severity) {
@@ -73,10 +39,10 @@ func (s *junitSuite) add(f *lint.Finding, failOn lint.Severity) {
 	switch {
 	case f.Ignored != nil:
 		s.Skipped++
-		c.Skipped = &junitMessage{Message: names.Safe("ignored: " + f.Ignored.Reason), Text: text}
+		c.Skipped = &junitProblem{Message: names.Safe("ignored: " + f.Ignored.Reason), Text: text}
 	case f.Severity >= failOn:
 		s.Failures++
-		c.Failure = &junitMessage{Message: names.Safe(f.Message), Type: f.Severity.String(), Text: text}
+		c.Failure = &junitProblem{Message: names.Safe(f.Message), Type: f.Severity.String(), Text: text}
 	default:
 		c.Out = f.Severity.String() + ": " + text
 	}

@@ -140,10 +140,10 @@ func (r *reader) first(path string) bool {
 }
 
 // directory reads a directory with everything below it, in the order of names, and counts the
-// manifests it found. Hidden files and directories are left out.
+// manifests it found; one that was read before counts as one. Hidden files and directories are left out.
 func (r *reader) directory(dir string) int {
 	if !r.first(dir) {
-		return 0
+		return 1
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
