@@ -11,6 +11,9 @@ import (
 	"sallyport.dev/sallyport/internal/report"
 )
 
+// failWords are those of --fail-on.
+var failWords = []string{"note", "warning", "error", "never"}
+
 // failOn gives the mildest severity that fails for each word of --fail-on.
 var failOn = map[string]lint.Severity{"note": lint.Note, "warning": lint.Warning, "error": lint.Error, "never": lint.Error + 1}
 
@@ -44,10 +47,10 @@ be read.`,
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := oneOf("--fail-on", fail, "note", "warning", "error", "never"); err != nil {
+			if err := oneOf("--fail-on", fail, failWords...); err != nil {
 				return err
 			}
-			if err := validOutput(output, "text", "json", "sarif", "junit"); err != nil {
+			if err := validOutput(output, report.LintFormats...); err != nil {
 				return err
 			}
 			w, err := in.load(c)
@@ -68,6 +71,7 @@ be read.`,
 	in.modelFlags(c)
 	c.Flags().StringVar(&fail, "fail-on", "warning", "exit with 2 from this `SEVERITY` up: note, warning, error or never")
 	c.Flags().StringVarP(&output, "output", "o", "text", "`FORMAT`: text, json, sarif or junit")
+	in.completeFlags(c, map[string][]string{"output": report.LintFormats, "fail-on": failWords})
 	return c
 }
 
@@ -87,13 +91,5 @@ func (w *world) printLint(c *cobra.Command, output string, found []lint.Finding,
 		w.inputNotes = append(w.inputNotes, noteText(cluster.Note{Origin: u.Origin, Text: "not read, and what only it could contradict is not said: " + u.Why}))
 	}
 	o := report.LintOptions{Version: version, FailOn: failOn, Notes: w.inputNotes, Color: isTerminal(out)}
-	switch output {
-	case "json":
-		return report.LintJSON(out, found, o)
-	case "sarif":
-		return report.LintSARIF(out, found, o)
-	case "junit":
-		return report.LintJUnit(out, found, o)
-	}
-	return report.Lint(out, found, o)
+	return report.Lint(out, output, found, o)
 }

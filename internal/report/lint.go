@@ -21,8 +21,24 @@ type LintOptions struct {
 // mostOfRule is how many findings of one rule are printed as text before the rest is only counted.
 const mostOfRule = 20
 
-// Lint prints findings as text: those of an object together, in the order of files.
-func Lint(w io.Writer, found []lint.Finding, o LintOptions) error {
+// LintFormats are the forms in which findings are printed.
+var LintFormats = []string{"text", "json", "sarif", "junit"}
+
+// Lint prints findings in one of LintFormats.
+func Lint(w io.Writer, format string, found []lint.Finding, o LintOptions) error {
+	switch format {
+	case "json":
+		return lintAsJSON(w, found, o)
+	case "sarif":
+		return lintAsSARIF(w, found, o)
+	case "junit":
+		return lintAsJUnit(w, found, o)
+	}
+	return lintAsText(w, found, o)
+}
+
+// lintAsText keeps those of an object together, in the order of files.
+func lintAsText(w io.Writer, found []lint.Finding, o LintOptions) error {
 	p := lintPrinter{o: o, printed: map[*lint.Rule]int{}}
 	for i := range found {
 		if f := &found[i]; f.Ignored == nil {

@@ -37,8 +37,8 @@ type lintSummaryJSON struct {
 	Ignored  int `json:"ignored"`
 }
 
-// LintJSON prints every finding, ignored ones too, in the form of docs/schema/lint.v1.json.
-func LintJSON(w io.Writer, found []lint.Finding, o LintOptions) error {
+// lintAsJSON prints every finding, ignored ones too, in the form of docs/schema/lint.v1.json.
+func lintAsJSON(w io.Writer, found []lint.Finding, o LintOptions) error {
 	out := lintJSON{Schema: "sallyport.dev/lint/v1", Findings: []lintFindingJSON{}, Notes: append([]string{}, o.Notes...)}
 	for i := range found {
 		f := &found[i]

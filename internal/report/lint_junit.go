@@ -7,9 +7,9 @@ import (
 	"sallyport.dev/sallyport/internal/names"
 )
 
-// LintJUnit prints a test for each finding, and one that passes for each rule without any. A finding
+// lintAsJUnit prints a test for each finding, and one that passes for each rule without any. A finding
 // that is milder than FailOn passes with its text, and an ignored one is skipped.
-func LintJUnit(w io.Writer, found []lint.Finding, o LintOptions) error {
+func lintAsJUnit(w io.Writer, found []lint.Finding, o LintOptions) error {
 	s := junitSuite{Name: "sallyport lint"}
 	byRule := map[*lint.Rule][]*lint.Finding{}
 	for i := range found {

@@ -85,9 +85,9 @@ type sarifSuppression struct {
 	Justification string `json:"justification"`
 }
 
-// LintSARIF prints every finding as SARIF 2.1.0, which code hosts show beside the lines. Ignored
+// lintAsSARIF prints every finding as SARIF 2.1.0, which code hosts show beside the lines. Ignored
 // findings are there as suppressed ones.
-func LintSARIF(w io.Writer, found []lint.Finding, o LintOptions) error {
+func lintAsSARIF(w io.Writer, found []lint.Finding, o LintOptions) error {
 	run := sarifRun{Tool: sarifTool{sarifDriver{Name: "sallyport", Version: o.Version}}, ColumnKind: "unicodeCodePoints", Results: []sarifResult{}}
 	index := map[*lint.Rule]int{}
 	for i, r := range lint.Rules() {
