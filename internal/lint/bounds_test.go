@@ -4,7 +4,14 @@ import (
 	"strings"
 	"testing"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
+
 	"sallyport.dev/sallyport/bench"
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
 
@@ -34,6 +41,45 @@ func TestBoundsAreSaid(t *testing.T) {
 		rule.check(bounded)
 		if len(whole.findings) == 0 || len(bounded.findings) != 1 || bounded.findings[0].Message != "not everything was looked at" {
 			t.Errorf("%s finds %d without a bound, and with one %+v", rule.ID, len(whole.findings), bounded.findings)
+		}
+	}
+}
+
+// TestOtherBounds has the bounds that need an input of their own.
+func TestOtherBounds(t *testing.T) {
+	all := metav1.LabelSelector{}
+	port := intstr.FromInt32(80)
+	np := &networkingv1.NetworkPolicy{Spec: networkingv1.NetworkPolicySpec{
+		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
+		Ingress:     []networkingv1.NetworkPolicyIngressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: &port}}}}}}
+	np.Namespace, np.Name = "shop", "p"
+	s := &cluster.Snapshot{
+		Namespaces:      []cluster.Namespace{{Name: "shop", Labels: map[string]string{}}},
+		Pods:            []cluster.Pod{{Namespace: "shop", Name: "web", Labels: map[string]string{"app": "web"}, Owner: cluster.Workload{Namespace: "shop", Kind: "pod", Name: "web"}}},
+		Services:        []cluster.Service{{Namespace: "shop", Name: "web", Selector: map[string]string{"app": "web"}, Ports: []cluster.ServicePort{{Proto: netset.TCP, Port: 80, Target: 8080}}}},
+		NetworkPolicies: []cluster.NetworkPolicy{{Object: np}},
+	}
+	for _, action := range []policyv1alpha2.ClusterNetworkPolicyRuleAction{policyv1alpha2.ClusterNetworkPolicyRuleActionAccept, policyv1alpha2.ClusterNetworkPolicyRuleActionDeny} {
+		cp := &policyv1alpha2.ClusterNetworkPolicy{Spec: policyv1alpha2.ClusterNetworkPolicySpec{Tier: policyv1alpha2.AdminTier,
+			Subject: policyv1alpha2.ClusterNetworkPolicySubject{Namespaces: &all},
+			Egress:  []policyv1alpha2.ClusterNetworkPolicyEgressRule{{Action: action, To: []policyv1alpha2.ClusterNetworkPolicyEgressPeer{{Networks: []policyv1alpha2.CIDR{"0.0.0.0/0"}}}}}}}
+		cp.Name = string(action)
+		s.ClusterPolicies = append(s.ClusterPolicies, cluster.ClusterPolicy{Kind: "ClusterNetworkPolicy", Object: cp})
+	}
+	in := &Input{Written: s, Model: policy.Compile(s, policy.Options{})}
+	for rule, bound := range map[*Rule]func(*run){
+		portRules[0]: func(r *run) { r.population().services.work = maxServiceWork },
+		tieRules[0]:  func(r *run) { r.facts.asked = map[*Rule]int{r.rule: maxAsked} },
+	} {
+		whole, bounded := &run{Input: in, rule: rule}, &run{Input: in, rule: rule}
+		bound(bounded)
+		rule.check(whole)
+		rule.check(bounded)
+		if len(whole.findings) != 1 || whole.findings[0].Severity != rule.Severity {
+			t.Errorf("%s without a bound: %+v", rule.ID, whole.findings)
+		}
+		if len(bounded.findings) != 1 || bounded.findings[0].Severity != Note || !strings.HasPrefix(bounded.findings[0].Message, "not ") {
+			t.Errorf("%s with a bound: %+v", rule.ID, bounded.findings)
 		}
 	}
 }

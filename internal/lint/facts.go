@@ -62,8 +62,7 @@ func (r *run) mayAsk() bool {
 	}
 	r.facts.asked[r.rule]++
 	if r.facts.asked[r.rule] == maxAsked+1 {
-		r.add(Finding{Message: "not everything was looked at", Reason: fmt.Sprintf("More than %d connections would have to be judged.", maxAsked),
-			Fix: "Lint fewer namespaces at once."})
+		r.tooMuch("not everything was looked at", fmt.Sprintf("More than %d connections would have to be judged.", maxAsked))
 	}
 	return r.facts.asked[r.rule] <= maxAsked
 }

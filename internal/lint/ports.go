@@ -92,7 +92,7 @@ func servicePort(r *run) {
 			"Write the port of the pods: "+target+"."))
 	})
 	if r.population().services.work > maxServiceWork {
-		r.tooMuch("not all ports of rules were compared with those of Services")
+		r.tooMuch("not all ports of rules were compared with those of Services", "That would be too much work.")
 	}
 }
 

@@ -201,8 +201,7 @@ func redundantRule(r *run) {
 		}
 	}
 	if n := r.spare().unsettled; n > 0 {
-		r.add(Finding{Message: fmt.Sprintf("%d rules were not compared with all others", n), Reason: "That would be too much work, so they count as needed.",
-			Fix: "Lint fewer namespaces at once."})
+		r.tooMuch(fmt.Sprintf("%d rules were not compared with all others", n), "That would be too much work, so they count as needed.")
 	}
 }
 

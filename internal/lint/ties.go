@@ -14,9 +14,6 @@ var tieRules = []*Rule{
 	{ID: "ambiguous-priority", Severity: Error, Title: "cluster policies of equal priority disagree about a connection", check: ambiguousPriority},
 }
 
-// maxTieFlows bounds the flows that are asked for all rules (some seconds).
-const maxTieFlows = 5_000_000
-
 // tie is a disagreement of two policies.
 type tie struct {
 	first, second *policy.Policy
@@ -26,8 +23,7 @@ type tie struct {
 // ties is the search for disagreements.
 type ties struct {
 	*run
-	seen  map[tie]bool
-	asked int
+	seen map[tie]bool
 }
 
 func ambiguousPriority(r *run) {
@@ -42,9 +38,6 @@ func ambiguousPriority(r *run) {
 			}
 		}
 	}
-	if t.asked > maxTieFlows {
-		r.tooMuch("not all cluster policies of equal priority were compared")
-	}
 }
 
 // class looks for disagreements about the pods of a class.
@@ -56,7 +49,7 @@ func (t *ties) class(p *policy.Policy, d flow.Direction, class int) {
 	rules := p.Rules(d)
 	for i := range rules {
 		t.search().Flows(class, d, &rules[i], func(f *flow.Flow, q *policy.Query) bool {
-			if t.asked++; t.asked > maxTieFlows {
+			if !t.mayAsk() {
 				return false
 			}
 			if t.firstMatch(p, q) != &rules[i] {
