@@ -90,11 +90,11 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 	if err := r.onlyOneStdin(args); err != nil {
 		return nil, nil, err
 	}
-	old, err := r.snapshot(layer{path: args[0], base: true})
+	old, err := r.snapshot(layer{path: args[0]})
 	if err != nil {
 		return nil, nil, err
 	}
-	layers := []layer{{path: args[len(args)-1], base: true}}
+	layers := []layer{{path: args[len(args)-1]}}
 	if len(args) == 1 && len(in.files)+len(in.kustomize) > 0 {
 		layers = append(layers, layer{files: in.files, kustomize: in.kustomize})
 	}
@@ -119,7 +119,6 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 // layer is a set of inputs read over those before it.
 type layer struct {
 	path             string // of BEFORE or AFTER
-	base             bool
 	files, kustomize []string
 }
 
@@ -150,8 +149,8 @@ func (r *sideReader) onlyOneStdin(args []string) error {
 
 func (r *sideReader) snapshot(layers ...layer) (*cluster.Snapshot, error) {
 	b := objects.NewBuilder(objects.Options{DefaultNamespace: r.in.namespace, SkipUnreadable: r.in.skipUnreadable})
-	for _, l := range layers {
-		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Base: l.base}
+	for i, l := range layers {
+		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Layer: i}
 		switch {
 		case l.path == "":
 		case manifest.IsKustomization(l.path):

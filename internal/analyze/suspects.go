@@ -17,7 +17,7 @@ type suspects struct {
 type familySuspects struct {
 	family flow.Family
 	sides  [2]*family
-	twin   []int32 // by cell before: the cell after with the same members, or -1
+	twin   []int32    // by cell before: the cell after with the same members, or -1
 	in     []*rowPair // of rows in
 	byOut  []*rowPair // of rows out, by cell before; nil where the cell has no twin
 }
