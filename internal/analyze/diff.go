@@ -34,6 +34,7 @@ type Diff struct {
 	change      map[cluster.PolicyRef]Changed
 	facts       []EndChange
 	groups      map[groupsKey][]podGroup
+	byNodes     map[nodesKey]uint32
 }
 
 // Changed says what became of an object.
@@ -96,7 +97,7 @@ func openness(verdict string) int {
 
 // NewDiff compares two analyses, which must have been made with the same space and pieces of the outside.
 func NewDiff(was, is *Reach) *Diff {
-	d := &Diff{sides: [2]*Reach{was, is}, groups: map[groupsKey][]podGroup{}}
+	d := &Diff{sides: [2]*Reach{was, is}, groups: map[groupsKey][]podGroup{}, byNodes: map[nodesKey]uint32{}}
 	d.parties()
 	d.pods()
 	d.policies()
@@ -297,24 +298,27 @@ func (d *Diff) otherPods(from, to int, ports netset.PortSet) netset.PortSet {
 		if !p.has[before] || !p.has[after] {
 			continue
 		}
-		was, is := d.sides[before].decide(&p.flows[before]), d.sides[after].decide(&p.flows[after])
+		was, is := &d.sides[before].decisions.list[p.decisions[before]], &d.sides[after].decisions.list[p.decisions[after]]
 		same := was.Allowed.Intersect(is.Allowed).Union(was.Ambiguous.Intersect(is.Ambiguous)).Union(was.Unknown.Intersect(is.Unknown))
 		out = out.Union(was.open().Union(is.open()).Minus(same))
 	}
 	return out.Intersect(ports)
 }
 
-// pair is one pair of pods or pieces of the outside in one family, on each side that has it.
+// pair is one pair of pods or pieces of the outside in one family, on each side that has it, and the number
+// of the decision there.
 type pair struct {
-	flows [2]flow.Flow
-	has   [2]bool
+	flows     [2]flow.Flow
+	has       [2]bool
+	decisions [2]uint32
 }
 
 // podGroup is a set of pods of one party that neither side tells apart in a family, nor by node where
 // that counts; or one piece of the outside. Two members are kept, for a pair among themselves.
 type podGroup struct {
 	ends [][2]flow.End
-	has  [2]bool
+	cell [2]int // or -1
+	node [2]string
 }
 
 type groupsKey struct {
@@ -323,9 +327,10 @@ type groupsKey struct {
 	nodes  bool // divided by node too
 }
 
-// pairs lists one pair of ends for each two groups of two parties.
+// pairs lists one pair of ends of two parties for each two decisions, before and after, that some pair has.
 func (d *Diff) pairs(from, to int) []pair {
 	var out []pair
+	seen := map[[2]uint32]bool{}
 	for _, f := range flow.Families {
 		for i, a := range d.groupsOf(groupsKey{from, f, d.hosts(to)}) {
 			for j, b := range d.groupsOf(groupsKey{to, f, d.hosts(from)}) {
@@ -335,19 +340,46 @@ func (d *Diff) pairs(from, to int) []pair {
 						continue
 					}
 				}
-				p := pair{}
+				p := pair{decisions: [2]uint32{noDecision, noDecision}}
 				for side := range p.has {
-					if p.has[side] = a.has[side] && b.has[side]; p.has[side] {
+					if p.has[side] = a.cell[side] >= 0 && b.cell[side] >= 0; p.has[side] {
 						p.flows[side] = flow.Flow{From: a.ends[0][side], To: b.ends[other][side], Family: f}
+						p.decisions[side] = d.decision(side, &a, &b, &p.flows[side])
 					}
 				}
-				if p.has[before] || p.has[after] {
+				if (p.has[before] || p.has[after]) && !seen[p.decisions] {
+					seen[p.decisions] = true
 					out = append(out, p)
 				}
 			}
 		}
 	}
 	return out
+}
+
+// nodesKey is equal for pairs of one side that are decided alike where their nodes count.
+type nodesKey struct {
+	side, from, to int // cells
+	family         flow.Family
+	fromKnown      bool
+	toKnown        bool
+	same           bool
+}
+
+// decision gives the number of the decision on a pair of members of two groups.
+func (d *Diff) decision(side int, a, b *podGroup, f *flow.Flow) uint32 {
+	r := d.sides[side]
+	fam, from, to := r.family(f.Family), a.cell[side], b.cell[side]
+	if out, in := fam.out[from][to], fam.in[to][from]; out != perPair && in != perPair {
+		return r.decisions.join(out, in)
+	}
+	k := nodesKey{side, from, to, f.Family, a.node[side] != "", b.node[side] != "", a.node[side] == b.node[side]}
+	id, ok := d.byNodes[k]
+	if !ok {
+		id = r.decisions.id(r.decide(f))
+		d.byNodes[k] = id
+	}
+	return id
 }
 
 // hosts tells whether a party has hostNetwork pods, for which the other's node counts (S22).
@@ -387,7 +419,7 @@ func (d *Diff) groupsOf(k groupsKey) []podGroup {
 		if !ok {
 			i = len(out)
 			at[key] = i
-			out = append(out, podGroup{has: [2]bool{m.cell[before] >= 0, m.cell[after] >= 0}})
+			out = append(out, podGroup{cell: m.cell, node: m.node})
 		}
 		if len(out[i].ends) < 2 {
 			out[i].ends = append(out[i].ends, m.ends)
