@@ -200,10 +200,12 @@ type part struct {
 	// because something that was sure hangs on what is not known.
 	all bool
 	won bool // the tier allows more than before, so that only matches that were won count; else those lost
+
+	old, now *eval.Saying
 }
 
 func partOf(old, now *eval.Saying, was, is map[cluster.PolicyRef]*eval.Say) part {
-	p := part{all: true, won: now.Allows > old.Allows}
+	p := part{all: true, won: now.Allows > old.Allows, old: old, now: now}
 	for ref, say := range was {
 		if say.Tier == policy.NetworkPolicyTier && is[ref] != nil {
 			p.all = now.Allows == policy.Maybe
@@ -221,14 +223,25 @@ func (p *part) has(c *Cause) bool {
 	in := func(t policy.Tier) bool { return c.Was != nil && c.Was.Tier == t || c.Is != nil && c.Is.Tier == t }
 	switch {
 	case in(policy.AdminTier): // also one that has moved to or from the Baseline tier
-		return true
+		return p.asked(c)
 	case in(policy.BaselineTier):
-		return p.baseline
+		return p.baseline && p.asked(c)
 	}
 	if !p.networkPolicies || p.all {
 		return p.networkPolicies
 	}
 	return p.won && matchOf(c.Is) > matchOf(c.Was) || !p.won && matchOf(c.Is) < matchOf(c.Was)
+}
+
+// asked tells whether a cluster policy's turn may come, where it stands now or where it stood: not if on both
+// sides the tier surely ends before.
+func (p *part) asked(c *Cause) bool {
+	for _, say := range []*eval.Say{c.Was, c.Is} {
+		if say != nil && (p.old.Asked(say.Tier, say.Priority) || p.now.Asked(say.Tier, say.Priority)) {
+			return true
+		}
+	}
+	return false
 }
 
 func matchOf(s *eval.Say) policy.Match {

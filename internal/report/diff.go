@@ -353,7 +353,18 @@ func causeWords(c *analyze.Cause) string {
 	case was == "" || was == "isolated it" && c.Is != nil:
 		return is + sayPlace(c.Is, c)
 	}
-	return was + sayPlace(c.Was, c) + ", now " + is + sayPlace(c.Is, c)
+	return was + standing(c.Was, c.Is) + sayPlace(c.Was, c) + ", now " + is + standing(c.Is, c.Was) + sayPlace(c.Is, c)
+}
+
+// standing says where a cluster policy stands, if it is not where it stood.
+func standing(s, other *eval.Say) string {
+	switch {
+	case s.Tier != other.Tier:
+		return fmt.Sprintf(" in the %s tier with priority %d", s.Tier, s.Priority)
+	case s.Priority != other.Priority:
+		return fmt.Sprintf(" with priority %d", s.Priority)
+	}
+	return ""
 }
 
 // tense chooses between what a policy says and what it said.

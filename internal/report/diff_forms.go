@@ -91,6 +91,9 @@ type sayJSON struct {
 	Says string    `json:"says"` // isolates, allows, accepts, denies, passes, nothing
 	Sure bool      `json:"sure"`
 	Rule *ruleJSON `json:"rule,omitempty"`
+	// Tier and Priority are those of a cluster policy.
+	Tier     string `json:"tier,omitempty"`
+	Priority *int   `json:"priority,omitempty"`
 }
 
 type endChangeJSON struct {
@@ -182,6 +185,9 @@ func sayOf(s *eval.Say) *sayJSON {
 		out.Says = "allows"
 	case s.Match != eval.No:
 		out.Says = map[eval.Action]string{eval.Accept: "accepts", eval.Deny: "denies", eval.Pass: "passes"}[s.Action]
+	}
+	if s.Tier != eval.NetworkPolicyTier {
+		out.Tier, out.Priority = s.Tier.String(), &s.Priority
 	}
 	if s.Match != eval.No {
 		r := rule(s.Rule, s.Origin, s.Action.String())
