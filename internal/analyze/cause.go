@@ -213,6 +213,9 @@ func partOf(old, now *eval.Saying, was, is map[cluster.PolicyRef]*eval.Say) part
 	}
 	p.networkPolicies = now.PastAdmin && (old.Isolated != now.Isolated || old.Allows != now.Allows)
 	p.baseline = now.PastAdmin && !now.Isolated
+	if now.Exempt { // what was asked is no longer
+		p.networkPolicies, p.baseline = old.PastAdmin && old.Isolated, old.PastAdmin && !old.Isolated
+	}
 	return p
 }
 

@@ -32,6 +32,8 @@ func (s *Say) Same(o *Say) bool {
 // pod, or something before policies decides.
 type Saying struct {
 	List []Say // in the order in which they are asked
+	// Exempt: the end is no pod that policies select.
+	Exempt bool
 	// PastAdmin: the Admin tier may leave the decision to NetworkPolicies.
 	PastAdmin bool
 	// LastAdmin and LastBaseline are the priorities that surely end their tier: nobody beyond is asked.
@@ -45,7 +47,7 @@ type Saying struct {
 func Says(m *policy.Model, f *flow.Flow, d flow.Direction) Saying {
 	q, class, ok := m.NewQuery(f, d)
 	if !ok {
-		return Saying{}
+		return Saying{Exempt: true}
 	}
 	if v, _ := beforePolicies(m, f, d); v != 0 {
 		return Saying{}
