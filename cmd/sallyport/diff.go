@@ -33,7 +33,8 @@ With BEFORE and AFTER (files, directories, kustomizations, saved snapshots, or -
 compare the two. With BEFORE alone, compare it with what it becomes when the objects of -f and -k are
 laid over it, and those of --delete are gone; a namespace goes with all that is in it.
 
-Marks: + added, ~ changed, - removed, = the same, but its labels or ports are not.
+Marks: + added, ~ changed, - removed, = the same, but its labels or ports are not. In text and md a list
+to a list is each to each; a single pod always reaches itself, also where that seems to be among them.
 
 Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something does (not kubectl's 1),
 1 if it could not be decided.`,

@@ -237,6 +237,13 @@ func (d *Diff) Each(f func(*Change) bool) {
 	}
 }
 
+// Alone tells whether no side has a connection within a party, because it is one pod or is outside.
+func (d *Diff) Alone(party int) bool {
+	_, had := d.row(before, party, party)
+	_, has := d.row(after, party, party)
+	return !had && !has
+}
+
 // row gives what one side opens between two parties; ok is false where it has no such pair.
 func (d *Diff) row(side, from, to int) (Row, bool) {
 	if d.at[side][from] < 0 || d.at[side][to] < 0 {

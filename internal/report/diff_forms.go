@@ -55,9 +55,13 @@ func (p *diffPage) markdown(notes []string) {
 
 func (p *diffPage) markdownGroup(g *diffGroup) {
 	because := markdownLines(strings.Join(g.causes, "\n"))
-	for _, b := range blocksOf(g.pairs) {
+	blocks, more := shownBlocks(pairBlocks(g.pairs, p.d.Alone))
+	for _, b := range blocks {
 		p.line("| %s | %s | %s | %s |", markdownLines(partiesWords(p.d.Parties, b.from, "\n")), markdownLines(partiesWords(p.d.Parties, b.to, "\n")),
 			changePorts(&g.first), because)
+	}
+	if more > 0 {
+		p.line("| and %d more connections | | %s | %s |", more, changePorts(&g.first), because)
 	}
 }
 
