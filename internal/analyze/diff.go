@@ -237,8 +237,11 @@ func (d *Diff) Each(f func(*Change) bool) {
 	}
 }
 
-// Alone tells whether no side has a connection within a party, because it is one pod or is outside.
+// Alone tells whether a party is a single pod on both sides, so that there is no connection within it.
 func (d *Diff) Alone(party int) bool {
+	if d.Parties[party].External {
+		return false
+	}
 	_, had := d.row(before, party, party)
 	_, has := d.row(after, party, party)
 	return !had && !has
