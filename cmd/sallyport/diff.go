@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -215,11 +216,11 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 
 // bothNotes joins what people should know of either side.
 func bothNotes(was, is *world) []string {
-	if was.enforcement.Text != "" {
-		was.notes = append(was.notes, was.enforcement.Text)
-	}
-	if is.enforcement.Text != "" {
-		is.notes = append(is.notes, is.enforcement.Text)
+	for _, w := range []*world{was, is} {
+		if w.enforcement.Text != "" {
+			w.notes = append(w.notes, w.enforcement.Text)
+		}
+		w.notes = append(w.notes, notEvaluated(w.model.Snapshot())...)
 	}
 	var out []string
 	for _, n := range is.notes {
@@ -234,4 +235,17 @@ func bothNotes(was, is *world) []string {
 		}
 	}
 	return out
+}
+
+// notEvaluated names a policy of another engine, and how many there are (S33).
+func notEvaluated(s *cluster.Snapshot) []string {
+	if len(s.ForeignPolicies) == 0 {
+		return nil
+	}
+	p := &s.ForeignPolicies[0]
+	text := "not evaluated: " + p.Kind + " " + path.Join(p.Namespace, p.Name)
+	if n := len(s.ForeignPolicies) - 1; n > 0 {
+		text += fmt.Sprintf(" and %d more policies of other engines", n)
+	}
+	return []string{text + " may decide otherwise"}
 }

@@ -382,8 +382,11 @@ func factChanges(was, is *policy.Model) []EndChange {
 	if len(a.Unreadable) != len(b.Unreadable) {
 		out = append(out, EndChange{"the cluster", "files that cannot be read", fmt.Sprint(len(a.Unreadable)), fmt.Sprint(len(b.Unreadable))})
 	}
-	if len(a.ForeignPolicies) != len(b.ForeignPolicies) {
+	switch {
+	case len(a.ForeignPolicies) != len(b.ForeignPolicies):
 		out = append(out, EndChange{"the cluster", "policies of other engines", fmt.Sprint(len(a.ForeignPolicies)), fmt.Sprint(len(b.ForeignPolicies))})
+	case !reflect.DeepEqual(foreignScopes(a), foreignScopes(b)):
+		out = append(out, EndChange{Object: "the cluster", What: "policies of other engines"})
 	}
 	return out
 }
@@ -400,6 +403,14 @@ func prefixText(list []netip.Prefix) string {
 
 func nodeFacts(s *cluster.Snapshot) []cluster.Node {
 	out := slices.Clone(s.Nodes)
+	for i := range out {
+		out[i].Origin = cluster.Origin{}
+	}
+	return out
+}
+
+func foreignScopes(s *cluster.Snapshot) []cluster.ForeignPolicy {
+	out := slices.Clone(s.ForeignPolicies)
 	for i := range out {
 		out[i].Origin = cluster.Origin{}
 	}

@@ -307,7 +307,12 @@ func causesWords(why *analyze.Why, md bool) []string {
 			out = append(out, fmt.Sprintf("%-7s  %s %s %s", s.Direction, mark(c.Change), name, causeWords(&c)))
 		}
 		for _, e := range s.Ends {
-			out = append(out, fmt.Sprintf("%-7s  because of %s: %s", s.Direction, names.Safe(e.Object), endWords(&e)))
+			because := fmt.Sprintf("because of %s: %s", names.Safe(e.Object), endWords(&e))
+			if md {
+				out = append(out, fmt.Sprintf("%s: %s", s.Direction, because))
+				continue
+			}
+			out = append(out, fmt.Sprintf("%-7s  %s", s.Direction, because))
 		}
 	}
 	return out
@@ -383,7 +388,7 @@ func sayPlace(s *eval.Say, c *analyze.Cause) string {
 
 func endWords(e *analyze.EndChange) string {
 	if e.Was == "" && e.Is == "" {
-		return e.What
+		return e.What + " differ"
 	}
 	return fmt.Sprintf("%s %s → %s", e.What, factWords(e.Was), factWords(e.Is))
 }
