@@ -273,7 +273,7 @@ func (d *Diff) endChanges(was, is *flow.Flow) []EndChange {
 			now := &d.sides[after].m.Snapshot().Pods[ends[after].Index]
 			changes := podChanges(old, now)
 			if d.twin[ends[before].Index] != ends[after].Index {
-				changes = d.otherPodChanges(old, now)
+				changes = d.otherPodChanges(ends, old, now)
 			}
 			for _, c := range append(changes, d.namespaceChanges(old.Namespace)...) {
 				if !slices.Contains(out, c) {
@@ -305,7 +305,7 @@ var ownLabels = []string{"pod-template-hash", "controller-revision-hash", "state
 
 // otherPodChanges compares pods of a workload that are not the same pod: in what a template says, else by
 // which pods there are.
-func (d *Diff) otherPodChanges(was, is *cluster.Pod) []EndChange {
+func (d *Diff) otherPodChanges(ends [2]flow.End, was, is *cluster.Pod) []EndChange {
 	var c changesOf
 	shared := func(labels map[string]string) map[string]string {
 		labels = maps.Clone(labels)
@@ -318,7 +318,7 @@ func (d *Diff) otherPodChanges(was, is *cluster.Pod) []EndChange {
 	c.note(is, "named ports", portText(was.Ports), portText(is.Ports))
 	c.note(is, "hostNetwork", fmt.Sprint(was.HostNetwork), fmt.Sprint(is.HostNetwork))
 	if len(c) == 0 {
-		c.note(is, "pods", podNames(d.sides[before].m.Snapshot(), was.Owner), podNames(d.sides[after].m.Snapshot(), is.Owner))
+		c.note(is, "pods", d.sides[before].podNames(ends[before].Index), d.sides[after].podNames(ends[after].Index))
 	}
 	return c
 }
@@ -332,12 +332,28 @@ func (c *changesOf) note(of *cluster.Pod, what, was, is string) {
 	}
 }
 
-func podNames(s *cluster.Snapshot, of cluster.Workload) string {
-	var out []string
-	for i := range s.Pods {
-		if s.Pods[i].Owner == of {
-			out = append(out, s.Pods[i].Name)
+// podNames names the pods of the workload that a pod belongs to; after a few it only counts them.
+func (r *Reach) podNames(pod int) string {
+	const most = 5
+	var pods []int
+	for i := range r.families {
+		fam := &r.families[i]
+		for _, c := range r.Parties[r.partyOf[pod]].cells[fam.family-1] {
+			pods = append(pods, fam.cells[c].members...)
 		}
+	}
+	slices.Sort(pods)
+	pods = slices.Compact(pods)
+	var out []string
+	for i, p := range pods {
+		if i == most {
+			return strings.Join(out, ",") + fmt.Sprintf(" and %d more", len(pods)-most)
+		}
+		named := &r.m.Snapshot().Pods[p]
+		if named.Template {
+			return "those of its template"
+		}
+		out = append(out, named.Name)
 	}
 	return strings.Join(out, ",")
 }
