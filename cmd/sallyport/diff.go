@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -33,7 +34,8 @@ With BEFORE and AFTER (files, directories, kustomizations, saved snapshots, or -
 compare the two. With BEFORE alone, compare it with what it becomes when the objects of -f and -k are
 laid over it, and those of --delete are gone; a namespace goes with all that is in it.
 
-Marks: + added, ~ changed, - removed, = the same, but its labels or ports are not.
+Marks: + added, ~ changed, - removed, = the same, but its labels or ports are not. In text and md a list
+to a list is each to each; a single pod always reaches itself, also where that seems to be among them.
 
 Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something does (not kubectl's 1),
 1 if it could not be decided.`,
@@ -92,11 +94,11 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 	if err := r.onlyOneStdin(args); err != nil {
 		return nil, nil, err
 	}
-	old, err := r.snapshot(layer{path: args[0], base: true})
+	old, err := r.snapshot(layer{path: args[0]})
 	if err != nil {
 		return nil, nil, err
 	}
-	layers := []layer{{path: args[len(args)-1], base: true}}
+	layers := []layer{{path: args[len(args)-1]}}
 	if len(args) == 1 && len(in.files)+len(in.kustomize) > 0 {
 		layers = append(layers, layer{files: in.files, kustomize: in.kustomize})
 	}
@@ -121,7 +123,6 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 // layer is a set of inputs read over those before it.
 type layer struct {
 	path             string // of BEFORE or AFTER
-	base             bool
 	files, kustomize []string
 }
 
@@ -152,8 +153,8 @@ func (r *sideReader) onlyOneStdin(args []string) error {
 
 func (r *sideReader) snapshot(layers ...layer) (*cluster.Snapshot, error) {
 	b := objects.NewBuilder(objects.Options{DefaultNamespace: r.in.namespace, SkipUnreadable: r.in.skipUnreadable})
-	for _, l := range layers {
-		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Base: l.base}
+	for i, l := range layers {
+		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Layer: i}
 		if l.path != "" {
 			o.Files, o.Kustomize = inputs([]string{l.path})
 		}
@@ -213,11 +214,11 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 
 // bothNotes joins what people should know of either side.
 func bothNotes(was, is *world) []string {
-	if was.enforcement.Text != "" {
-		was.notes = append(was.notes, was.enforcement.Text)
-	}
-	if is.enforcement.Text != "" {
-		is.notes = append(is.notes, is.enforcement.Text)
+	for _, w := range []*world{was, is} {
+		if w.enforcement.Text != "" {
+			w.notes = append(w.notes, w.enforcement.Text)
+		}
+		w.notes = append(w.notes, notEvaluated(w.model.Snapshot())...)
 	}
 	var out []string
 	for _, n := range is.notes {
@@ -232,4 +233,17 @@ func bothNotes(was, is *world) []string {
 		}
 	}
 	return out
+}
+
+// notEvaluated names a policy of another engine, and how many there are (S33).
+func notEvaluated(s *cluster.Snapshot) []string {
+	if len(s.ForeignPolicies) == 0 {
+		return nil
+	}
+	p := &s.ForeignPolicies[0]
+	text := "not evaluated: " + p.Kind + " " + path.Join(p.Namespace, p.Name)
+	if n := len(s.ForeignPolicies) - 1; n > 0 {
+		text += fmt.Sprintf(" and %d more policies of other engines", n)
+	}
+	return []string{text + " may decide otherwise"}
 }
