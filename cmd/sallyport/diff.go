@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -214,36 +213,18 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 
 // bothNotes joins what people should know of either side.
 func bothNotes(was, is *world) []string {
-	for _, w := range []*world{was, is} {
-		if w.enforcement.Text != "" {
-			w.notes = append(w.notes, w.enforcement.Text)
-		}
-		w.notes = append(w.notes, notEvaluated(w.model.Snapshot())...)
-	}
+	before, after := was.allNotes(), is.allNotes()
 	var out []string
-	for _, n := range is.notes {
-		if !slices.Contains(was.notes, n) {
+	for _, n := range after {
+		if !slices.Contains(before, n) {
 			n = "after: " + n
 		}
 		out = append(out, n)
 	}
-	for _, n := range was.notes {
-		if !slices.Contains(is.notes, n) {
+	for _, n := range before {
+		if !slices.Contains(after, n) {
 			out = append(out, "before: "+n)
 		}
 	}
 	return out
-}
-
-// notEvaluated names a policy of another engine, and how many there are (S33).
-func notEvaluated(s *cluster.Snapshot) []string {
-	if len(s.ForeignPolicies) == 0 {
-		return nil
-	}
-	p := &s.ForeignPolicies[0]
-	text := "not evaluated: " + p.Kind + " " + path.Join(p.Namespace, p.Name)
-	if n := len(s.ForeignPolicies) - 1; n > 0 {
-		text += fmt.Sprintf(" and %d more policies of other engines", n)
-	}
-	return []string{text + " may decide otherwise"}
 }

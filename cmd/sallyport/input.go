@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -139,6 +140,28 @@ func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 	}
 	w.resolver.NodePortUnfiltered = facts.plugin.NodePortUnfiltered()
 	return w, nil
+}
+
+// allNotes are the notes, who enforces the answer, and what was not evaluated.
+func (w *world) allNotes() []string {
+	out := slices.Clone(w.notes)
+	if w.enforcement.Text != "" {
+		out = append(out, w.enforcement.Text)
+	}
+	return append(out, notEvaluated(w.model.Snapshot())...)
+}
+
+// notEvaluated names a policy of another engine, and how many there are (S33).
+func notEvaluated(s *cluster.Snapshot) []string {
+	if len(s.ForeignPolicies) == 0 {
+		return nil
+	}
+	p := &s.ForeignPolicies[0]
+	text := "not evaluated: " + p.Kind + " " + path.Join(p.Namespace, p.Name)
+	if n := len(s.ForeignPolicies) - 1; n > 0 {
+		text += fmt.Sprintf(" and %d more policies of other engines", n)
+	}
+	return []string{text + " may decide otherwise"}
 }
 
 // noteNotUnderstood names the policies from a server that are not fully understood (S32, S43).

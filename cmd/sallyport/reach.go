@@ -110,10 +110,7 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 	}
 	r := analyze.New(w.model, w.resolver.Space(), ao)
 	o.Self = ao.ByNamespace
-	o.Notes = w.notes
-	if w.enforcement.Text != "" {
-		o.Notes = append(o.Notes, w.enforcement.Text)
-	}
+	o.Notes = w.allNotes()
 	if len(args) == 0 {
 		return r, nil
 	}
