@@ -59,6 +59,7 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 			if err != nil {
 				return err
 			}
+			doing(c, "comparing %d pods before with %d after", len(was.snap.Pods), len(is.snap.Pods))
 			space, outside := question.Together(was.resolver, is.resolver)
 			o := analyze.Options{Outside: outside}
 			d := analyze.NewDiff(analyze.New(was.model, space, o), analyze.New(is.model, space, o))
@@ -89,6 +90,7 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 	if _, err := in.facts(); err != nil {
 		return nil, nil, err
 	}
+	doing(c, "reading both sides")
 	r := sideReader{in: in, stdin: c.InOrStdin()}
 	if err := r.onlyOneStdin(args); err != nil {
 		return nil, nil, err

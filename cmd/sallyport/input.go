@@ -75,6 +75,7 @@ func (in *input) read(c *cobra.Command) (*objects.Builder, error) {
 	if len(in.files)+len(in.kustomize) == 0 {
 		return nil, errors.New("no input: give files or directories with -f, or a kustomization with -k")
 	}
+	doing(c, "reading manifests")
 	b := objects.NewBuilder(objects.Options{DefaultNamespace: in.namespace, SkipUnreadable: in.skipUnreadable})
 	return b, manifest.Load(b, manifest.Options{Files: in.files, Kustomize: in.kustomize, Stdin: c.InOrStdin()})
 }
@@ -92,6 +93,7 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	doing(c, "working out what %d policies do to %d pods", len(snap.NetworkPolicies)+len(snap.ClusterPolicies), len(snap.Pods))
 	return in.world(snap)
 }
 

@@ -54,6 +54,7 @@ Exit status: 0 if answered, even if nothing is reachable, 1 if it could not be d
 			if err != nil {
 				return err
 			}
+			doing(c, "writing")
 			return report.Reach(c.OutOrStdout(), r, *o)
 		},
 	}
