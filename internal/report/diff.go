@@ -243,13 +243,34 @@ func (p *diffPage) text() {
 		}
 		p.line("")
 		p.line("%s", section)
-		for _, g := range shown {
-			p.group(g)
+		for _, list := range byCauses(shown) {
+			for _, g := range list {
+				p.group(g)
+			}
+			for _, c := range list[0].causes {
+				p.line("      %s", c)
+			}
 		}
 		if more > 0 {
 			p.line("  and %d more groups of connections (-o json has all)", more)
 		}
 	}
+}
+
+// byCauses puts groups with the same causes together, so that these are said once for all their ports.
+func byCauses(groups []*diffGroup) (out [][]*diffGroup) {
+	at := map[string]int{}
+	for _, g := range groups {
+		key := strings.Join(g.causes, "\n")
+		i, ok := at[key]
+		if !ok {
+			i = len(out)
+			at[key] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], g)
+	}
+	return out
 }
 
 func (p *diffPage) group(g *diffGroup) {
@@ -271,9 +292,6 @@ func (p *diffPage) group(g *diffGroup) {
 	}
 	if more > 0 {
 		p.line("  and %d more connections (-o json has all)", more)
-	}
-	for _, c := range g.causes {
-		p.line("      %s", c)
 	}
 }
 
