@@ -108,7 +108,7 @@ func (a *assembly) podFrom(namespace string, spec *podSpec, labels, annotations 
 	}
 	windows := spec.OS != nil && spec.OS.Name == "windows" || spec.NodeSelector[osLabel] == "windows"
 	return cluster.Pod{Labels: labels, HostNetwork: spec.HostNetwork, NodeName: spec.NodeName, Account: account, Windows: windows,
-		NoToken: !a.mountsToken(namespace, account, spec), Scraped: annotations[scrapeAnnotation] == "true", ScrapePort: scrapePort(annotations)}
+		NoToken: !a.mountsToken(namespace, account, spec), Scraped: annotations[scrapeAnnotation] == "true", ScrapePort: scrapePort(annotations), Probed: probedPorts(spec)}
 }
 
 // addresses reads status.podIPs or status.hostIPs; the older single field counts if the list is empty.
@@ -161,7 +161,7 @@ func containerPorts(path string, spec *podSpec) ([]cluster.ContainerPort, []prob
 		add("containers", i, &spec.Containers[i])
 	}
 	for i := range spec.InitContainers {
-		if c := &spec.InitContainers[i]; c.RestartPolicy == "Always" {
+		if c := &spec.InitContainers[i]; c.keepsRunning() {
 			add("initContainers", i, c)
 		}
 	}
