@@ -290,11 +290,18 @@ type ForeignPolicy struct {
 	Egress    bool
 }
 
-// Unreadable is a file, or an object in one, that was left out at the user's wish (S2).
+// Unreadable is a file, or an object in one, that was left out at the user's wish (S2), or what a
+// server would not show.
 type Unreadable struct {
 	Origin Origin
 	Why    string
+	// Foreign: what is missing can only be policies of another engine, which count as S33 says.
+	Foreign bool
 }
+
+// Counts tells whether what is missing makes verdicts unknown; what only another engine's policies
+// may say counts where those count.
+func (u *Unreadable) Counts(strict bool) bool { return strict || !u.Foreign }
 
 // Note is something the reader wants people to know.
 type Note struct {

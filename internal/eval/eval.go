@@ -103,7 +103,13 @@ func tiersVerdict(m *policy.Model, class int, q *policy.Query, pod int) flow.Ver
 // undecidable tells whether something that was not evaluated may decide: a file that could not be
 // read (S2) or, under Strict, a policy of another engine.
 func undecidable(m *policy.Model, c *policy.Class, d flow.Direction) bool {
-	return len(m.Snapshot().Unreadable) > 0 || m.Options().Strict && len(c.Foreign(d)) > 0
+	strict := m.Options().Strict
+	for i := range m.Snapshot().Unreadable {
+		if m.Snapshot().Unreadable[i].Counts(strict) {
+			return true
+		}
+	}
+	return strict && len(c.Foreign(d)) > 0
 }
 
 // innerResults is everything after the Admin tier.

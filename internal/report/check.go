@@ -276,7 +276,11 @@ func gapWords(s *cluster.Snapshot, g *eval.Gap, d *eval.Direction, subject strin
 	switch {
 	case g.Unread > 0:
 		u := &s.Unreadable[g.Unread-1]
-		return "not read, and may hold a policy: " + names.Safe(u.Origin.String()) + ": " + names.Safe(u.Why)
+		where := ""
+		if at := u.Origin.String(); at != "" {
+			where = names.Safe(at) + ": "
+		}
+		return "not read, and may hold a policy: " + where + names.Safe(u.Why)
 	case g.Foreign > 0:
 		return "not evaluated: " + foreignWords(&s.ForeignPolicies[g.Foreign-1])
 	case g.OwnNode:

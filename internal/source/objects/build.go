@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ func (b *Builder) Build() (*cluster.Snapshot, error) {
 	for _, it := range b.kept {
 		a.take(it)
 	}
-	a.header()
+	a.readHeaders()
 	a.endpoints()
 	a.services()
 	a.assumeNamespaces()
@@ -153,43 +152,6 @@ func (a *assembly) policy(it *item) {
 	})
 }
 
-// addHeader takes the header of a saved snapshot; two of them must say the same.
-func (b *Builder) addHeader(it *item) {
-	if b.facts != nil && b.facts.hash != it.hash {
-		first, second := b.facts, it
-		if compareOrigin(first.origin, second.origin) > 0 {
-			first, second = second, first
-		}
-		b.errors = append(b.errors, twice(it.key, first, second))
-		return
-	}
-	if b.facts == nil || compareOrigin(it.origin, b.facts.origin) < 0 {
-		b.facts = it
-	}
-}
-
-func (a *assembly) header() {
-	it := a.b.facts
-	if it == nil {
-		return
-	}
-	o := it.slim.(*headerObject)
-	a.s.Revision = o.Revision
-	a.s.Facts = cluster.Facts{KubeVersion: o.KubeVersion, Plugin: o.Plugin}
-	for i, s := range o.PodCIDRs {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			it.problems = append(it.problems, badValue(indexPath("podCIDRs", i), s, "a CIDR"))
-			continue
-		}
-		a.s.Facts.PodCIDRs = append(a.s.Facts.PodCIDRs, p.Masked())
-	}
-	for _, why := range o.Unreadable { // says its place itself
-		a.b.unreadable = append(a.b.unreadable, cluster.Unreadable{Why: why})
-	}
-	a.b.report(it)
-}
-
 func badValue(path, value, wanted string) problem {
 	return problem{path: path, text: fmt.Sprintf("%s %s is not %s", path, quoteShort(value), wanted)}
 }
@@ -206,7 +168,7 @@ func (a *assembly) finish() {
 		return cmp.Or(compareOrigin(x.Origin, y.Origin), strings.Compare(x.Why, y.Why))
 	})
 	slices.SortStableFunc(s.Ignores, func(x, y cluster.Ignore) int { return compareOrigin(x.Origin, y.Origin) })
-	s.Notes = append(b.notes, b.unneededNotes()...)
+	s.Notes = slices.Concat(s.Notes, b.notes, b.unneededNotes())
 	compareNotes := func(x, y cluster.Note) int {
 		return cmp.Or(compareOrigin(x.Origin, y.Origin), strings.Compare(x.Text, y.Text))
 	}

@@ -45,7 +45,7 @@ type Doc struct {
 type Builder struct {
 	opts       Options
 	items      map[key][]*item
-	facts      *item   // the snapshot header, if there was one
+	headers    []*item // of a saved snapshot or a server, at most one for each layer, the lowest first
 	kept       []*item // what Build used, for Pruned
 	seen       int     // see Seen
 	errors     InputErrors
@@ -121,6 +121,27 @@ func (b *Builder) Fail(e *InputError) {
 	b.errors = append(b.errors, e)
 }
 
+// Absorb takes over everything that was added to another Builder, which must not be used after it.
+// It lets a source add objects by whole pages or lists, or not at all.
+func (b *Builder) Absorb(o *Builder) {
+	for k, items := range o.items {
+		b.items[k] = append(b.items[k], items...)
+	}
+	for _, it := range o.headers {
+		b.addHeader(it)
+	}
+	for gk, u := range o.unneeded {
+		if have := b.unneeded[gk]; have != nil {
+			u = &unneeded{count: have.count + u.count, first: have.first}
+		}
+		b.unneeded[gk] = u
+	}
+	b.seen += o.seen
+	b.errors = append(b.errors, o.errors...)
+	b.unreadable = append(b.unreadable, o.unreadable...)
+	b.notes = append(b.notes, o.notes...)
+}
+
 func unreadable(e *InputError) cluster.Unreadable {
 	u := InputError{Object: e.Object, Problem: e.Problem, Hint: e.Hint}
 	return cluster.Unreadable{Origin: e.Origin, Why: u.Error()}
@@ -154,7 +175,7 @@ func (b *Builder) add(d Doc, depth int) {
 	case IsList(head.Kind) && b.addList(d, head, depth):
 	case known && info.accepts(version):
 		b.seen++
-		b.addKnown(d, gk, info)
+		b.addKnown(d, gk, head.APIVersion)
 	default:
 		b.seen++
 		b.addUnknown(d, gk, head)
@@ -242,7 +263,8 @@ func (b *Builder) addList(d Doc, head typeMeta, depth int) bool {
 	return true
 }
 
-func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
+func (b *Builder) addKnown(d Doc, gk groupKind, apiVersion string) {
+	info := kinds[gk]
 	if !info.policy && info.slim == nil {
 		return
 	}
@@ -254,7 +276,7 @@ func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
 		it.problems, it.notes = it.policy.problems, it.policy.notes
 		names = &it.policy.names
 	} else {
-		if it.slim, it.problems = readSlim(d.JSON, gk, info); len(it.problems) == 0 && idle(it.slim) {
+		if it.slim, it.problems = readSlim(d.JSON, gk, apiVersion); len(it.problems) == 0 && idle(it.slim) {
 			return
 		}
 		names = it.slim.names()
@@ -276,18 +298,11 @@ func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
 }
 
 // readSlim decodes what the model reads of an object; fields it does not know are no concern of it.
-func readSlim(data []byte, gk groupKind, info kindInfo) (slim, []problem) {
-	obj := info.slim()
+// The type is given, because an item of a list may not say it.
+func readSlim(data []byte, gk groupKind, apiVersion string) (slim, []problem) {
+	obj := kinds[gk].slim()
 	problems := decodeInto(data, obj, false)
-	version := info.versions
-	if version == nil { // the version does not change what is read; keep the one that was written
-		var t typeMeta
-		if kjson.UnmarshalCaseSensitivePreserveInts(data, &t) == nil {
-			_, v := splitAPIVersion(t.APIVersion)
-			version = []string{v}
-		}
-	}
-	obj.setType(typeMeta{APIVersion: joinAPIVersion(gk.group, version[0]), Kind: gk.kind})
+	obj.setType(typeMeta{APIVersion: apiVersion, Kind: gk.kind})
 	trim(obj)
 	return obj, problems
 }

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -13,7 +14,34 @@ type kindInfo struct {
 	versions   []string // accepted ones; nil: any
 	namespaced bool
 	policy     bool        // decoded strictly; see readPolicy
+	lint       bool        // read for lint only
 	slim       func() slim // for every other kind; nil: known, but nothing of it is read
+}
+
+// Resource is a kind of object that a server may hold and that is read of it.
+type Resource struct {
+	Group, Kind string
+	Versions    []string // that are read; nil: any
+	Namespaced  bool
+	Policy      bool // evaluated: one that is not read may open or close something
+	Lint        bool // says something to lint only
+	Foreign     bool // a policy of another engine, which is named and not evaluated (S33)
+}
+
+// Resources lists everything that is read of a cluster, sorted by group and kind.
+func Resources() []Resource {
+	var out []Resource
+	for gk, info := range kinds {
+		if gk.group == groupOwn || !info.policy && info.slim == nil {
+			continue
+		}
+		out = append(out, Resource{Group: gk.group, Kind: gk.kind, Versions: info.versions, Namespaced: info.namespaced,
+			Policy: info.policy, Lint: info.lint, Foreign: gk.group == groupCilium || gk.group == groupCalico || gk.group == groupCalicoCRD})
+	}
+	slices.SortFunc(out, func(a, b Resource) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Kind, b.Kind))
+	})
+	return out
 }
 
 func newSlim[T any, P interface {
@@ -75,14 +103,14 @@ var kinds = map[groupKind]kindInfo{
 	{"autoscaling", "HorizontalPodAutoscaler"}: {namespaced: true, slim: newSlim[scalerObject]},
 	{groupDiscovery, "EndpointSlice"}:          {versions: v1, namespaced: true, slim: newSlim[sliceObject]},
 
-	{groupAdmission, "ValidatingWebhookConfiguration"}: {slim: newSlim[webhooksObject]},
-	{groupAdmission, "MutatingWebhookConfiguration"}:   {slim: newSlim[webhooksObject]},
-	{groupAPIs, "APIService"}:                          {slim: newSlim[apiServiceObject]},
-	{groupExtensions, "CustomResourceDefinition"}:      {slim: newSlim[definitionObject]},
-	{groupRBAC, "RoleBinding"}:                         {namespaced: true, slim: newSlim[bindingObject]},
-	{groupRBAC, "ClusterRoleBinding"}:                  {slim: newSlim[bindingObject]},
-	{groupMonitoring, "ServiceMonitor"}:                {namespaced: true, slim: newSlim[monitorObject]},
-	{groupMonitoring, "PodMonitor"}:                    {namespaced: true, slim: newSlim[monitorObject]},
+	{groupAdmission, "ValidatingWebhookConfiguration"}: {lint: true, slim: newSlim[webhooksObject]},
+	{groupAdmission, "MutatingWebhookConfiguration"}:   {lint: true, slim: newSlim[webhooksObject]},
+	{groupAPIs, "APIService"}:                          {lint: true, slim: newSlim[apiServiceObject]},
+	{groupExtensions, "CustomResourceDefinition"}:      {lint: true, slim: newSlim[definitionObject]},
+	{groupRBAC, "RoleBinding"}:                         {lint: true, namespaced: true, slim: newSlim[bindingObject]},
+	{groupRBAC, "ClusterRoleBinding"}:                  {lint: true, slim: newSlim[bindingObject]},
+	{groupMonitoring, "ServiceMonitor"}:                {lint: true, namespaced: true, slim: newSlim[monitorObject]},
+	{groupMonitoring, "PodMonitor"}:                    {lint: true, namespaced: true, slim: newSlim[monitorObject]},
 
 	{groupCalico, "NetworkPolicy"}:                  {namespaced: true, slim: newSlim[foreignObject]},
 	{groupCalico, "GlobalNetworkPolicy"}:            {slim: newSlim[foreignObject]},

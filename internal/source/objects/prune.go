@@ -33,7 +33,7 @@ func Prune(data []byte) ([]byte, bool) {
 		p := readPolicy(gk.kind, data)
 		return prunePolicy(gk, p)
 	}
-	obj, problems := readSlim(data, gk, info)
+	obj, problems := readSlim(data, gk, head.APIVersion)
 	if len(problems) > 0 || idle(obj) {
 		return nil, false
 	}
@@ -134,7 +134,7 @@ func (b *Builder) Pruned() [][]byte {
 // WriteSnapshot writes a snapshot that can be read again as a file, as YAML: a header with what the
 // objects cannot say, then the objects. The Snapshot is the one that Build gave.
 func (b *Builder) WriteSnapshot(w io.Writer, s *cluster.Snapshot) error {
-	docs := append([][]byte{headerOf(s)}, b.Pruned()...)
+	docs := append([][]byte{b.headerOf(s)}, b.Pruned()...)
 	for _, doc := range docs {
 		text, err := document(doc)
 		if err != nil {
@@ -154,18 +154,4 @@ func document(doc []byte) ([]byte, error) {
 		return []byte(safe + "\n"), nil
 	}
 	return yaml.JSONToYAML(doc)
-}
-
-func headerOf(s *cluster.Snapshot) []byte {
-	h := headerObject{Revision: s.Revision, KubeVersion: s.Facts.KubeVersion, Plugin: s.Facts.Plugin}
-	h.typeMeta = typeMeta{APIVersion: groupOwn + "/v1alpha1", Kind: "Snapshot"}
-	for _, p := range s.Facts.PodCIDRs {
-		h.PodCIDRs = append(h.PodCIDRs, p.String())
-	}
-	for _, u := range s.Unreadable {
-		e := InputError{Origin: u.Origin, Problem: u.Why}
-		h.Unreadable = append(h.Unreadable, e.Error())
-	}
-	out, _ := json.Marshal(&h) // strings only: it cannot fail
-	return out
 }

@@ -277,7 +277,9 @@ type headerObject struct {
 	Plugin      string   `json:"plugin,omitempty"`
 	PodCIDRs    []string `json:"podCIDRs,omitempty"`
 	// Unreadable is what was missing when the snapshot was saved.
-	Unreadable []string `json:"unreadable,omitempty"`
+	Unreadable        []string `json:"unreadable,omitempty"`
+	UnreadableForeign []string `json:"unreadableForeign,omitempty"` // policies of other engines
+	Notes             []string `json:"notes,omitempty"`             // of how the cluster was read
 }
 
 func (o *namespaceObject) names() *nameMeta { return &o.Metadata.nameMeta }

@@ -1,0 +1,108 @@
+package objects
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+
+	"sallyport.dev/sallyport/internal/cluster"
+)
+
+// Header is what a source knows of a cluster beside its objects. A saved snapshot begins with it.
+type Header struct {
+	Revision string
+	Facts    cluster.Facts
+	// Unreadable says what could not be read and may hold a policy, in words that name it (S2).
+	Unreadable []string
+	// UnreadableForeign says the same of policies of other engines (S33).
+	UnreadableForeign []string
+	// Notes are what people should know of how the cluster was read.
+	Notes []string
+}
+
+// AddHeader adds what a server says of the cluster as a whole, in the lowest layer.
+func (b *Builder) AddHeader(h Header) {
+	data, _ := json.Marshal(h.object()) // strings only: it cannot fail
+	b.Add(Doc{JSON: data, FromServer: true})
+}
+
+func (h *Header) object() *headerObject {
+	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin,
+		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, Notes: h.Notes}
+	o.typeMeta = typeMeta{APIVersion: groupOwn + "/v1alpha1", Kind: "Snapshot"}
+	for _, p := range h.Facts.PodCIDRs {
+		o.PodCIDRs = append(o.PodCIDRs, p.String())
+	}
+	return o
+}
+
+// addHeader takes a header; two of them in one layer must say the same.
+func (b *Builder) addHeader(it *item) {
+	i, found := slices.BinarySearchFunc(b.headers, it, func(have, it *item) int { return have.layer - it.layer })
+	switch {
+	case !found:
+		b.headers = slices.Insert(b.headers, i, it)
+	case b.headers[i].hash != it.hash:
+		first, second := b.headers[i], it
+		if compareOrigin(first.origin, second.origin) > 0 {
+			first, second = second, first
+		}
+		b.errors = append(b.errors, twice(it.key, first, second))
+	case compareOrigin(it.origin, b.headers[i].origin) < 0:
+		b.headers[i] = it
+	}
+}
+
+// readHeaders takes the facts of the headers, lowest layer first; what one of them could not read
+// stays unread.
+func (a *assembly) readHeaders() {
+	for _, it := range a.b.headers {
+		o := it.slim.(*headerObject)
+		lay(&a.s.Revision, o.Revision)
+		lay(&a.s.Facts.KubeVersion, o.KubeVersion)
+		lay(&a.s.Facts.Plugin, o.Plugin)
+		for i, s := range o.PodCIDRs {
+			p, err := netip.ParsePrefix(s)
+			if err != nil {
+				it.problems = append(it.problems, badValue(indexPath("podCIDRs", i), s, "a CIDR"))
+				continue
+			}
+			a.s.Facts.PodCIDRs = append(a.s.Facts.PodCIDRs, p.Masked())
+		}
+		for _, why := range o.Unreadable { // says its place itself
+			a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: why})
+		}
+		for _, why := range o.UnreadableForeign {
+			a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: why, Foreign: true})
+		}
+		for _, text := range o.Notes {
+			a.s.Notes = append(a.s.Notes, cluster.Note{Text: text})
+		}
+		a.b.report(it)
+	}
+}
+
+// lay lets a value that says something lie over another.
+func lay(under *string, over string) {
+	if over != "" {
+		*under = over
+	}
+}
+
+// headerOf gives the header of a snapshot that is saved.
+func (b *Builder) headerOf(s *cluster.Snapshot) []byte {
+	h := Header{Revision: s.Revision, Facts: s.Facts}
+	for _, u := range s.Unreadable {
+		e := InputError{Origin: u.Origin, Problem: u.Why}
+		if u.Foreign {
+			h.UnreadableForeign = append(h.UnreadableForeign, e.Error())
+		} else {
+			h.Unreadable = append(h.Unreadable, e.Error())
+		}
+	}
+	for _, it := range b.headers {
+		h.Notes = append(h.Notes, it.slim.(*headerObject).Notes...)
+	}
+	out, _ := json.Marshal(h.object()) // strings only: it cannot fail
+	return out
+}
