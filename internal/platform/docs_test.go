@@ -56,6 +56,15 @@ func TestDocs(t *testing.T) {
 		}
 	}
 
+	// Every plugin that is detected is described.
+	_, section, _ = strings.Cut(string(data), "## How a live cluster's plugin is detected\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, s := range signs {
+		if !slices.Contains(codes(section), s.plugin) {
+			t.Errorf("the docs do not say how %s is detected", s.plugin)
+		}
+	}
+
 	// The lines that answers print are quoted as they are.
 	for _, e := range []Enforcement{
 		Plugin{"cilium", PluginVersion{1, 16}}.Enforcement(Version{1, 31}),
