@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,8 +22,8 @@ func (in *input) completing(c *cobra.Command, args []string) *cluster.Snapshot {
 	if c.Name() == "diff" || c.Name() == "test" {
 		own.files, own.kustomize = inputs(args[:min(len(args), 1)])
 	}
-	if slices.Contains(own.files, "-") {
-		return nil
+	if slices.Contains(own.files, "-") || len(own.files)+len(own.kustomize) == 0 {
+		return nil // a whole cluster is not read for a key pressed
 	}
 	quiet := &cobra.Command{}
 	quiet.SetIn(strings.NewReader(""))
@@ -173,6 +174,13 @@ func (in *input) completeFlags(c *cobra.Command, words map[string][]string) {
 	if c.Flags().Lookup("plugin") != nil {
 		_ = c.RegisterFlagCompletionFunc("plugin", cobra.FixedCompletions(platform.Profiles(), cobra.ShellCompDirectiveNoFileComp))
 	}
+	_ = c.RegisterFlagCompletionFunc("context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		raw, err := in.live.config().RawConfig()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return harmless(slices.Sorted(maps.Keys(raw.Contexts))), cobra.ShellCompDirectiveNoFileComp
+	})
 	_ = c.RegisterFlagCompletionFunc("namespace", func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 		var out []string
 		if snap := in.completing(c, args); snap != nil {

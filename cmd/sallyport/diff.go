@@ -31,7 +31,8 @@ and pods of one workload among themselves included.
 
 With BEFORE and AFTER (files, directories, kustomizations, saved snapshots, or - for standard input),
 compare the two. With BEFORE alone, compare it with what it becomes when the objects of -f and -k are
-laid over it, and those of --delete are gone; a namespace goes with all that is in it.
+laid over it, and those of --delete are gone; a namespace goes with all that is in it. With a live
+cluster (--context), that is BEFORE if there is none, and AFTER if there is no change.
 
 Marks: + added, ~ changed, - removed, = the same, but its labels or ports are not. In text and md a list
 to a list is each to each; a single pod always reaches itself, also where that seems to be among them.
@@ -41,16 +42,15 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 		Example: `  sallyport diff main/manifests branch/manifests
   sallyport diff cluster.yaml -f new-policy.yaml
   sallyport diff cluster.yaml --delete shop/networkpolicy/default-deny
+  sallyport diff --context prod -f new-policy.yaml
   sallyport diff base/overlays/prod head/overlays/prod -o md`,
 		Args: func(c *cobra.Command, args []string) error {
 			changes := len(in.files)+len(in.kustomize)+len(deletes) > 0
-			switch {
-			case len(args) == 0 || len(args) > 2:
-				return fmt.Errorf("diff takes BEFORE and AFTER, or BEFORE with -f, -k or --delete, and got %d (see sallyport diff --help)", len(args))
-			case len(args) == 2 && changes:
-				return errors.New("-f, -k and --delete change BEFORE, so AFTER cannot be given as well (see sallyport diff --help)")
-			case len(args) == 1 && !changes:
-				return errors.New("nothing to compare BEFORE with: give AFTER, or a change with -f, -k or --delete (see sallyport diff --help)")
+			if err := in.settle(c, len(args) > 0); err != nil {
+				return err
+			}
+			if err := in.diffArgs(len(args), changes); err != nil {
+				return err
 			}
 			return validOutput(output, report.DiffFormats...)
 		},
@@ -85,25 +85,47 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 	return c
 }
 
+// diffArgs checks that there is something to compare with something.
+func (in *input) diffArgs(n int, changes bool) error {
+	const see = " (see sallyport diff --help)"
+	switch {
+	case n == 0 && !in.readLive || n > 2:
+		return fmt.Errorf("diff takes BEFORE and AFTER, or BEFORE or a live cluster (--context) with -f, -k or --delete, and got %d"+see, n)
+	case n == 2 && changes:
+		return errors.New("-f, -k and --delete change BEFORE, so AFTER cannot be given as well" + see)
+	case n == 2 && in.readLive:
+		return errors.New("BEFORE and AFTER are given, so there is nothing to compare a live cluster with" + see)
+	case n == 1 && changes && in.readLive:
+		return errors.New("BEFORE is given, so a live cluster would be AFTER, and -f, -k and --delete cannot be given as well" + see)
+	case n == 1 && !changes && !in.readLive:
+		return errors.New("nothing to compare BEFORE with: give AFTER, a live cluster with --context, or a change with -f, -k or --delete" + see)
+	case n == 0 && !changes:
+		return errors.New("nothing to compare the cluster with: give BEFORE, or a change with -f, -k or --delete" + see)
+	}
+	return nil
+}
+
 // sides reads both sides of a diff.
 func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world, err error) {
-	if _, err := in.facts(); err != nil {
-		return nil, nil, err
-	}
-	doing(c, "reading both sides")
 	r := sideReader{in: in, stdin: c.InOrStdin()}
 	if err := r.onlyOneStdin(args); err != nil {
 		return nil, nil, err
 	}
-	old, err := r.snapshot(layer{path: args[0]})
+	if _, err := in.facts(); err != nil {
+		return nil, nil, err
+	}
+	before, after := in.layers(args)
+	doing(c, "reading both sides")
+	if in.readLive {
+		if r.cluster, err = in.readCluster(c); err != nil {
+			return nil, nil, err
+		}
+	}
+	old, err := r.snapshot(before)
 	if err != nil {
 		return nil, nil, err
 	}
-	layers := []layer{{path: args[len(args)-1]}}
-	if len(args) == 1 && len(in.files)+len(in.kustomize) > 0 {
-		layers = append(layers, layer{files: in.files, kustomize: in.kustomize})
-	}
-	now, err := r.snapshot(layers...)
+	now, err := r.snapshot(after...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,15 +145,37 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 
 // layer is a set of inputs read over those before it.
 type layer struct {
+	live             bool
 	path             string // of BEFORE or AFTER
 	files, kustomize []string
 }
 
-// sideReader reads layers. Standard input is kept, because both sides may need it.
+// layers gives what either side is made of: BEFORE is the live cluster where it is not given.
+func (in *input) layers(args []string) (before layer, after []layer) {
+	before = layer{live: true}
+	if len(args) > 0 {
+		before = layer{path: args[0]}
+	}
+	last := before
+	switch {
+	case len(args) == 2:
+		last = layer{path: args[1]}
+	case len(args) == 1 && in.readLive:
+		last = layer{live: true}
+	}
+	after = []layer{last}
+	if len(in.files)+len(in.kustomize) > 0 {
+		after = append(after, layer{files: in.files, kustomize: in.kustomize})
+	}
+	return before, after
+}
+
+// sideReader reads layers. Standard input and the cluster are kept, because both sides may need them.
 type sideReader struct {
-	in    *input
-	stdin io.Reader
-	kept  []byte
+	in      *input
+	stdin   io.Reader
+	kept    []byte
+	cluster *objects.Builder
 }
 
 func (r *sideReader) onlyOneStdin(args []string) error {
@@ -153,8 +197,12 @@ func (r *sideReader) onlyOneStdin(args []string) error {
 }
 
 func (r *sideReader) snapshot(layers ...layer) (*cluster.Snapshot, error) {
-	b := objects.NewBuilder(objects.Options{DefaultNamespace: r.in.namespace, SkipUnreadable: r.in.skipUnreadable})
+	b := objects.NewBuilder(r.in.objectOptions())
 	for i, l := range layers {
+		if l.live {
+			b.Absorb(r.cluster)
+			continue
+		}
 		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Layer: i}
 		if l.path != "" {
 			o.Files, o.Kustomize = inputs([]string{l.path})

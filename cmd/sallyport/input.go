@@ -31,13 +31,16 @@ type input struct {
 	kubeVersion      string
 	plugin           string
 	aks              string
+	live             live
+	readLive         bool // see settle
 }
 
 func (in *input) sourceFlags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVarP(&in.files, "filename", "f", nil, "`PATH` of a file or directory (recursive), or - for standard input; repeatable")
 	f.StringArrayVarP(&in.kustomize, "kustomize", "k", nil, "`DIR` to run kustomize on; repeatable")
-	f.StringVarP(&in.namespace, "namespace", "n", "default", "`NAMESPACE` of objects and names that have none")
+	f.StringVarP(&in.namespace, "namespace", "n", "", "`NAMESPACE` of objects and names that have none (default \"default\"; with a live cluster, its context's)")
+	in.live.addTo(c)
 }
 
 // platformFlags say what cluster the input is for.
@@ -70,21 +73,43 @@ type world struct {
 	notes       []string // those, and what version and plugin change
 }
 
-// read gives a builder that holds everything the flags name.
+// objectOptions say how objects are read.
+func (in *input) objectOptions() objects.Options {
+	return objects.Options{DefaultNamespace: in.namespace, SkipUnreadable: in.skipUnreadable}
+}
+
+// read gives a builder that holds everything the flags name: files over the live cluster.
 func (in *input) read(c *cobra.Command) (*objects.Builder, error) {
-	if len(in.files)+len(in.kustomize) == 0 {
-		return nil, errors.New("no input: give files or directories with -f, or a kustomization with -k")
+	given := len(in.files)+len(in.kustomize) > 0
+	if err := in.settle(c, given); err != nil {
+		return nil, err
+	}
+	if !given && !in.readLive {
+		return nil, errors.New("no input: give files or directories with -f, a kustomization with -k, or a live cluster with --context")
+	}
+	if _, err := in.facts(); err != nil { // a wrong flag is told before anything is read
+		return nil, err
+	}
+	b := objects.NewBuilder(in.objectOptions())
+	if in.readLive {
+		var err error
+		if b, err = in.readCluster(c); err != nil {
+			return nil, err
+		}
+	}
+	if !given {
+		return b, nil
 	}
 	doing(c, "reading manifests")
-	b := objects.NewBuilder(objects.Options{DefaultNamespace: in.namespace, SkipUnreadable: in.skipUnreadable})
-	return b, manifest.Load(b, manifest.Options{Files: in.files, Kustomize: in.kustomize, Stdin: c.InOrStdin()})
+	o := manifest.Options{Files: in.files, Kustomize: in.kustomize, Stdin: c.InOrStdin()}
+	if in.readLive {
+		o.Layer = 1
+	}
+	return b, manifest.Load(b, o)
 }
 
 // load reads the input and compiles it under the flags given.
 func (in *input) load(c *cobra.Command) (*world, error) {
-	if _, err := in.facts(); err != nil { // a wrong flag is told before anything is read
-		return nil, err
-	}
 	b, err := in.read(c)
 	if err != nil {
 		return nil, err
@@ -123,6 +148,11 @@ func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 		w.note(n)
 	}
 	w.noteNotUnderstood(snap)
+	for _, u := range snap.Unreadable {
+		if !u.Counts(in.strict) {
+			w.notes = append(w.notes, "not read, and may hold policies of another engine, which may decide otherwise: "+u.Why)
+		}
+	}
 	w.inputNotes = append(slices.Clone(w.notes), facts.notes...)
 	snap, lensNotes := facts.version.Apply(snap)
 	for _, n := range lensNotes {

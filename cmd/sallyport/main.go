@@ -48,7 +48,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return int(status)
 	}
 	for _, line := range messages(err) {
-		fmt.Fprintf(stderr, "sallyport: %s\n", names.Safe(line))
+		fmt.Fprintf(stderr, "sallyport: %s\n", names.Safe(asKubectl(line)))
 	}
 	return 1
 }
@@ -88,10 +88,11 @@ func newRoot() *cobra.Command {
 		Use:   "sallyport",
 		Short: "Predict and explain what Kubernetes network policies do",
 		Long: `Sallyport answers who may talk to whom in Kubernetes, and why, from files and before
-anything is applied.`,
+anything is applied, or from a live cluster, of which it only reads.`,
 		Example: `  sallyport check -f manifests shop/web shop/db:5432
   sallyport explain -f manifests shop/db
-  sallyport explain -f manifests networkpolicy/allow-api -n shop`,
+  sallyport explain -f manifests networkpolicy/allow-api -n shop
+  sallyport check --context prod shop/web shop/db:5432`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -103,6 +104,7 @@ anything is applied.`,
 	})
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newCheck(), newDiff(), newExplain(), newLint(), newReach(), newSnapshot(), newTest(), newWhoCan())
+	callAsKubectl(root)
 	return root
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sallyport": main})
+	testscript.Main(m, map[string]func(){"sallyport": main, "kubectl-sallyport": main})
 }
 
 // TestScript runs the transcripts in testdata/script. Each begins with the manifests of

@@ -18,6 +18,7 @@ func newSnapshot() *cobra.Command {
 It holds no environment, command, image, volume or Secret, and of annotations only its own and
 prometheus.io's scrape and port, so it can go with a bug report. What --kube-version, --plugin, --pod-cidr and --aks say is kept in it.`,
 		Example: `  sallyport snapshot -f manifests > cluster.yaml
+  sallyport snapshot --context prod > cluster.yaml
   sallyport check -f cluster.yaml shop/web shop/db:5432`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -26,15 +27,15 @@ prometheus.io's scrape and port, so it can go with a bug report. What --kube-ver
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			facts, err := in.facts()
-			if err != nil {
-				return err
-			}
 			b, err := in.read(c)
 			if err != nil {
 				return err
 			}
 			snap, err := b.Build()
+			if err != nil {
+				return err
+			}
+			facts, err := in.facts()
 			if err != nil {
 				return err
 			}

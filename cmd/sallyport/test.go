@@ -131,7 +131,7 @@ func (in *input) test(c *cobra.Command, args []string) ([]report.TestFile, error
 // worldOf reads what a file of tests is about.
 func (in *input) worldOf(c *cobra.Command, f *expectfile.File, worlds map[string]*world) (*world, error) {
 	own := *in
-	if len(in.files)+len(in.kustomize) == 0 {
+	if len(in.files)+len(in.kustomize) == 0 && !in.live.wanted(c) {
 		own.files, own.kustomize = inputs(f.Input)
 	}
 	key := strings.Join(append(own.files, own.kustomize...), "\x00")
