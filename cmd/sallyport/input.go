@@ -149,8 +149,12 @@ func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 	}
 	w.noteNotUnderstood(snap)
 	for _, u := range snap.Unreadable {
-		if !u.Counts(in.strict) {
+		switch {
+		case u.Counts(in.strict): // said where it makes a verdict unknown
+		case u.Missing == cluster.MissingForeign:
 			w.notes = append(w.notes, "not read, and may hold policies of another engine, which may decide otherwise: "+u.Why)
+		default:
+			w.notes = append(w.notes, u.Why)
 		}
 	}
 	w.inputNotes = append(slices.Clone(w.notes), facts.notes...)

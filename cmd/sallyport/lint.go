@@ -89,7 +89,7 @@ func (w *world) lint() []lint.Finding {
 func (w *world) printLint(c *cobra.Command, output string, found []lint.Finding, failOn lint.Severity) error {
 	out := c.OutOrStdout()
 	for _, u := range w.written.Unreadable {
-		if u.Foreign { // said already
+		if u.Missing != cluster.MissingPolicies { // said already
 			continue
 		}
 		w.inputNotes = append(w.inputNotes, noteText(cluster.Note{Origin: u.Origin, Text: "not read, and what only it could contradict is not said: " + u.Why}))

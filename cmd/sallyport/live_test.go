@@ -292,3 +292,30 @@ func TestLiveOnce(t *testing.T) {
 		seen[r] = true
 	}
 }
+
+// TestLiveLintKeepsStill: what may lie in a namespace that could not be read contradicts a finding, so that
+// there is none.
+func TestLiveLintKeepsStill(t *testing.T) {
+	alone(t)
+	server, err := fakeapi.New(liveShop + `
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: metrics, namespace: shop}
+spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}, podSelector: {matchLabels: {app: prom}}}]}]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := serve(t, server)
+	_, all, _ := answer("lint", "--server", url, "--plugin", "calico", "-n", "shop", "--fail-on", "never")
+	server.Fault = fakeapi.Forbid([]string{"shop"}, "*")
+	_, one, errs := answer("lint", "--server", url, "--plugin", "calico", "-n", "shop", "--fail-on", "never")
+	const finding = "shop/metrics"
+	if !strings.Contains(all, finding) {
+		t.Errorf("with the whole cluster nothing is found: %s", all)
+	}
+	if strings.Contains(one, finding) || !strings.Contains(one, "only namespace shop could be read") {
+		t.Errorf("with one namespace: %s%s", one, errs)
+	}
+}

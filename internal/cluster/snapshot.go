@@ -293,15 +293,24 @@ type ForeignPolicy struct {
 // Unreadable is a file, or an object in one, that was left out at the user's wish (S2), or what a
 // server would not show.
 type Unreadable struct {
-	Origin Origin
-	Why    string
-	// Foreign: what is missing can only be policies of another engine, which count as S33 says.
-	Foreign bool
+	Origin  Origin
+	Why     string
+	Missing Missing
 }
 
-// Counts tells whether what is missing makes verdicts unknown; what only another engine's policies
-// may say counts where those count.
-func (u *Unreadable) Counts(strict bool) bool { return strict || !u.Foreign }
+// Missing is what an Unreadable may hold.
+type Missing int
+
+const (
+	MissingPolicies Missing = iota // policies that are evaluated: verdicts are unknown (S2)
+	MissingForeign                 // policies of another engine, which count as S33 says
+	MissingObjects                 // no policy, but objects that policies may be about: no verdict depends on them
+)
+
+// Counts tells whether what is missing makes verdicts unknown.
+func (u *Unreadable) Counts(strict bool) bool {
+	return u.Missing == MissingPolicies || u.Missing == MissingForeign && strict
+}
 
 // Note is something the reader wants people to know.
 type Note struct {

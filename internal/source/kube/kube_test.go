@@ -114,10 +114,16 @@ func podNames(s *cluster.Snapshot) []string {
 	return out
 }
 
+// notes gives what people are told beside verdicts, and unread what makes verdicts unknown.
 func notes(s *cluster.Snapshot) string {
 	var out []string
 	for _, n := range s.Notes {
 		out = append(out, n.Text)
+	}
+	for _, u := range s.Unreadable {
+		if u.Missing == cluster.MissingObjects {
+			out = append(out, u.Why)
+		}
 	}
 	return strings.Join(out, "\n")
 }
@@ -125,11 +131,12 @@ func notes(s *cluster.Snapshot) string {
 func unread(s *cluster.Snapshot) string {
 	var out []string
 	for _, u := range s.Unreadable {
-		text := u.Why
-		if u.Foreign {
-			text = "foreign: " + text
+		switch u.Missing {
+		case cluster.MissingPolicies:
+			out = append(out, u.Why)
+		case cluster.MissingForeign:
+			out = append(out, "foreign: "+u.Why)
 		}
-		out = append(out, text)
 	}
 	return strings.Join(out, "\n")
 }

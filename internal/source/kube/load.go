@@ -47,7 +47,7 @@ func Load(ctx context.Context, b *objects.Builder, o Options) error {
 }
 
 func load(ctx context.Context, b *objects.Builder, o Options, c *client) error {
-	r := &reader{client: c, o: o, objects: o.Objects, out: objects.NewBuilder(o.Objects), missing: map[string][]string{}}
+	r := &reader{client: c, o: o, objects: o.Objects, out: objects.NewBuilder(o.Objects), missing: map[consequence][]string{}}
 	version, err := r.version(ctx)
 	if err != nil {
 		return err
@@ -81,9 +81,9 @@ type reader struct {
 	out     *objects.Builder
 	header  objects.Header
 
-	scope      string              // the one namespace that is read; empty: all
-	missing    map[string][]string // by what follows from it: the kinds that may not be read
-	readGroups []string            // groups of other engines of which something was read
+	scope      string                   // the one namespace that is read; empty: all
+	missing    map[consequence][]string // the kinds that may not be read
+	readGroups []string                 // groups of other engines of which something was read
 	daemonSets []platform.DaemonSet
 	allDaemons bool // every DaemonSet of the cluster is among them
 }
@@ -150,7 +150,7 @@ func (r *reader) resource(ctx context.Context, res *objects.Resource) error {
 	if isForbidden(err) && res.Kind == "Namespace" && r.o.Namespace != "" {
 		got, err = r.one(ctx, l, r.o.Namespace) // its user may often read that one
 		if err == nil {
-			r.lack(consequence(res), "other namespaces than "+r.o.Namespace)
+			r.lack(res, "other namespaces than "+r.o.Namespace)
 		}
 	}
 	switch {
@@ -231,13 +231,14 @@ func (r *reader) forbidden(res *objects.Resource, l *listing, err error) error {
 	case res.Foreign:
 		r.header.UnreadableForeign = append(r.header.UnreadableForeign, why)
 	default:
-		r.lack(consequence(res), name)
+		r.lack(res, name)
 	}
 	return nil
 }
 
-func (r *reader) lack(consequence, what string) {
-	r.missing[consequence] = append(r.missing[consequence], what)
+func (r *reader) lack(res *objects.Resource, what string) {
+	c := consequenceOf(res)
+	r.missing[c] = append(r.missing[c], what)
 }
 
 // absent is a kind that the server does not have, which is nothing to speak of, unless it only could
@@ -252,7 +253,7 @@ func (r *reader) absent(res *objects.Resource) error {
 	case res.Foreign:
 		r.header.UnreadableForeign = append(r.header.UnreadableForeign, what)
 	default:
-		r.lack(consequence(res), what)
+		r.lack(res, what)
 	}
 	if res.Kind == "Pod" || res.Kind == "NetworkPolicy" && !res.Foreign {
 		return fmt.Errorf("the server has no %s of version %s (hint: is this a Kubernetes API server?)", res.Kind, strings.Join(res.Versions, " or "))
@@ -266,7 +267,7 @@ func (r *reader) otherVersion(ctx context.Context, res *objects.Resource, other 
 	l := &listing{served: *other, group: res.Group, kind: res.Kind}
 	what := fmt.Sprintf("the server has %s as %s only, and %s is read", res.Kind, l.apiVersion(), strings.Join(res.Versions, " or "))
 	if !res.Policy {
-		r.lack(consequence(res), what)
+		r.lack(res, what)
 		return nil
 	}
 	switch found, err := r.exists(ctx, l); {
@@ -313,34 +314,45 @@ func (r *reader) detect(version string) {
 // notes says what could not be read, by what follows from it.
 func (r *reader) notes() {
 	if r.scope != "" {
-		r.header.Notes = append(r.header.Notes, fmt.Sprintf("only namespace %s could be read: pods and Services elsewhere are not listed, and their addresses look like addresses outside", r.scope))
+		r.header.Incomplete = append(r.header.Incomplete, fmt.Sprintf("only namespace %s could be read: pods and Services elsewhere are not listed, and their addresses look like addresses outside", r.scope))
 	}
-	for consequence, kinds := range r.missing {
-		r.header.Notes = append(r.header.Notes, "not read: "+strings.Join(kinds, ", ")+"; "+consequence)
+	for what, kinds := range r.missing {
+		list := &r.header.Incomplete
+		if what.beside {
+			list = &r.header.Notes
+		}
+		*list = append(*list, "not read: "+strings.Join(kinds, ", ")+"; "+what.follows)
 	}
 	slices.Sort(r.header.Notes)
+	slices.Sort(r.header.Incomplete)
 	slices.Sort(r.header.Unreadable)
 	slices.Sort(r.header.UnreadableForeign)
 }
 
-// consequence says what follows where a kind could not be read.
-func consequence(res *objects.Resource) string {
+// consequence is what follows where a kind could not be read; beside: policies are not about it, so that
+// nothing that is said of them could be wrong.
+type consequence struct {
+	follows string
+	beside  bool
+}
+
+func consequenceOf(res *objects.Resource) consequence {
 	if res.Lint {
-		return "lint says less"
+		return consequence{"lint says less", true}
 	}
 	switch res.Kind {
 	case "Namespace":
-		return "their labels are unknown, and so is every verdict that depends on one"
+		return consequence{"their labels are unknown, and so is every verdict that depends on one", false}
 	case "Node":
-		return "labels and addresses of nodes and the ranges of pod addresses are not known"
+		return consequence{"labels and addresses of nodes and the ranges of pod addresses are not known", false}
 	case "Service", "EndpointSlice":
-		return "questions to Services are not answered, or without all backends"
+		return consequence{"questions to Services are not answered, or without all backends", false}
 	case "ServiceAccount":
-		return "service accounts are not known"
+		return consequence{"service accounts are not known", true}
 	case "HorizontalPodAutoscaler":
-		return "a workload without pods may count as one replica"
+		return consequence{"a workload without pods may count as one replica", true}
 	case "Ingress", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute":
-		return "ways in from outside may be missing"
+		return consequence{"ways in from outside may be missing", true}
 	}
-	return "workloads without a running pod are missing, and pods may go by the name of their ReplicaSet or Job"
+	return consequence{"workloads without a running pod are missing, and pods may go by the name of their ReplicaSet or Job", false}
 }

@@ -16,6 +16,8 @@ type Header struct {
 	Unreadable []string
 	// UnreadableForeign says the same of policies of other engines (S33).
 	UnreadableForeign []string
+	// Incomplete says which objects that are no policies are missing, and what follows.
+	Incomplete []string
 	// Notes are what people should know of how the cluster was read.
 	Notes []string
 }
@@ -28,7 +30,7 @@ func (b *Builder) AddHeader(h Header) {
 
 func (h *Header) object() *headerObject {
 	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin,
-		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, Notes: h.Notes}
+		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, Incomplete: h.Incomplete, Notes: h.Notes}
 	o.typeMeta = typeMeta{APIVersion: groupOwn + "/v1alpha1", Kind: "Snapshot"}
 	for _, p := range h.Facts.PodCIDRs {
 		o.PodCIDRs = append(o.PodCIDRs, p.String())
@@ -69,11 +71,10 @@ func (a *assembly) readHeaders() {
 			}
 			a.s.Facts.PodCIDRs = append(a.s.Facts.PodCIDRs, p.Masked())
 		}
-		for _, why := range o.Unreadable { // says its place itself
-			a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: why})
-		}
-		for _, why := range o.UnreadableForeign {
-			a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: why, Foreign: true})
+		for missing, list := range [...][]string{cluster.MissingPolicies: o.Unreadable, cluster.MissingForeign: o.UnreadableForeign, cluster.MissingObjects: o.Incomplete} {
+			for _, why := range list { // says its place itself
+				a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: why, Missing: cluster.Missing(missing)})
+			}
 		}
 		for _, text := range o.Notes {
 			a.s.Notes = append(a.s.Notes, cluster.Note{Text: text})
@@ -94,11 +95,9 @@ func (b *Builder) headerOf(s *cluster.Snapshot) []byte {
 	h := Header{Revision: s.Revision, Facts: s.Facts}
 	for _, u := range s.Unreadable {
 		e := InputError{Origin: u.Origin, Problem: u.Why}
-		if u.Foreign {
-			h.UnreadableForeign = append(h.UnreadableForeign, e.Error())
-		} else {
-			h.Unreadable = append(h.Unreadable, e.Error())
-		}
+		list := map[cluster.Missing]*[]string{cluster.MissingPolicies: &h.Unreadable, cluster.MissingForeign: &h.UnreadableForeign,
+			cluster.MissingObjects: &h.Incomplete}[u.Missing]
+		*list = append(*list, e.Error())
 	}
 	for _, it := range b.headers {
 		h.Notes = append(h.Notes, it.slim.(*headerObject).Notes...)

@@ -279,6 +279,7 @@ type headerObject struct {
 	// Unreadable is what was missing when the snapshot was saved.
 	Unreadable        []string `json:"unreadable,omitempty"`
 	UnreadableForeign []string `json:"unreadableForeign,omitempty"` // policies of other engines
+	Incomplete        []string `json:"incomplete,omitempty"`        // objects that are no policies
 	Notes             []string `json:"notes,omitempty"`             // of how the cluster was read
 }
 

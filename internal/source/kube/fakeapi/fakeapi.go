@@ -149,14 +149,18 @@ func (s *Server) kind(gv schema.GroupVersion, kind string) (Kind, error) {
 			return k, nil
 		}
 	}
+	namespaced, served := true, !custom(gv.Group) // Kubernetes has kinds that nobody here reads
 	for _, r := range objects.Resources() {
 		if r.Group == gv.Group && r.Kind == kind {
-			k := Kind{gv.Group, gv.Version, kind, r.Namespaced}
-			s.Kinds = append(s.Kinds, k)
-			return k, nil
+			namespaced, served = r.Namespaced, true
 		}
 	}
-	return Kind{}, fmt.Errorf("no kind %s in %s", kind, gv)
+	if kind == "" || !served {
+		return Kind{}, fmt.Errorf("no kind %s in %s", kind, gv)
+	}
+	k := Kind{gv.Group, gv.Version, kind, namespaced}
+	s.Kinds = append(s.Kinds, k)
+	return k, nil
 }
 
 func id(o map[string]any) string {
