@@ -3,10 +3,10 @@ GO      ?= go
 VERSION ?= devel
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build try test soak fuzz bench cross update clean
+.PHONY: help build try test test-cluster soak fuzz bench cross update clean
 
 help: ## print this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 build: ## build bin/sallyport
 	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
@@ -22,6 +22,9 @@ test: ## run every test, the builds for all platforms included
 	$(GO) vet ./...
 	$(GO) test ./...
 	$(MAKE) --no-print-directory cross
+
+test-cluster: ## run the tests against a real API server with etcd (built from source and cached; minutes the first time)
+	cd test/cluster && $(GO) vet ./... && $(GO) test -timeout 50m ./...
 
 soak: SHELL := bash
 soak: ## compare evaluator and oracle on random clusters for an hour (SALLYPORT_SOAK=2h for two)
