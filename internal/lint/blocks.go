@@ -97,7 +97,7 @@ func serviceAddress(r *run) {
 	pods, nodes := r.addresses()
 	r.blocks(func(a *blockAt) {
 		in := inBlock(services, a.block)
-		if len(in) == 0 {
+		if len(in) == 0 || narrow(a.block) && answeredOnNode(&snap.Services[in[0].at]) && r.nodeCache(a.p) {
 			return
 		}
 		s := &snap.Services[in[0].at]
@@ -163,8 +163,9 @@ func blockOverCluster(r *run) {
 			return // see blockOfEverything
 		}
 		var what []string
-		if in := r.podsIn(pods, a.block); in != "" {
-			what = append(what, in)
+		inPods := r.podsIn(pods, a.block)
+		if inPods != "" {
+			what = append(what, inPods)
 		}
 		if in := inBlock(nodes, a.block); len(in) > 0 && !narrow(a.block) { // a narrow one means them
 			what = append(what, "holds addresses of nodes: "+holders(in))
@@ -183,7 +184,11 @@ func blockOverCluster(r *run) {
 		if a.rule.Action == policy.Deny {
 			verb = "also denies them"
 		}
-		r.add(a.finding(fmt.Sprintf("%s %s", a.block, strings.Join(what, ", and ")), "The rule "+verb+", whatever their labels are.", fix))
+		f := a.finding(fmt.Sprintf("%s %s", a.block, strings.Join(what, ", and ")), "The rule "+verb+", whatever their labels are.", fix)
+		if inPods == "" {
+			f.Severity = Note // the network of the nodes is often what is meant: no selector is for them
+		}
+		r.add(f)
 	})
 }
 
