@@ -117,7 +117,20 @@ func serviceAddress(r *run) {
 		if a.d == flow.Ingress {
 			reason = "No packet comes from the address of a Service."
 		}
-		r.add(a.finding(message, reason, fix))
+		f := a.finding(message, reason, fix)
+		if narrow(a.block) && a.holdsBackends(s) {
+			f.Severity, f.Fix = Note, "Take it out: the rule names the addresses of its backends too."
+		}
+		r.add(f)
+	})
+}
+
+// holdsBackends tells whether blocks of the rule hold every address that EndpointSlices give a Service.
+func (a *blockAt) holdsBackends(s *cluster.Service) bool {
+	return len(s.Slices) > 0 && !slices.ContainsFunc(s.Slices, func(b cluster.Backend) bool {
+		return !slices.ContainsFunc(a.rule.Peers, func(p policy.Peer) bool {
+			return slices.ContainsFunc(p.Blocks, func(block policy.Block) bool { return block.CIDR.IsValid() && block.Contains(b.Addr) })
+		})
 	})
 }
 
