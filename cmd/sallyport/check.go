@@ -110,7 +110,7 @@ func (w *world) ask(from, to string) (*question.Answer, error) {
 
 // isTerminal tells whether colours are welcome.
 func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+	f, ok := w.(interface{ Stat() (os.FileInfo, error) })
 	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return false
 	}

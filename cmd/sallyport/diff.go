@@ -33,7 +33,8 @@ With BEFORE and AFTER (files, directories, kustomizations, saved snapshots, or -
 compare the two. With BEFORE alone, compare it with what it becomes when the objects of -f and -k are
 laid over it, and those of --delete are gone; a namespace goes with all that is in it.
 
-Marks: + added, ~ changed, - removed, = the same, but its labels or ports are not.
+Marks: + added, ~ changed, - removed, = the same, but its labels or ports are not. In text and md a list
+to a list is each to each; a single pod always reaches itself, also where that seems to be among them.
 
 Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something does (not kubectl's 1),
 1 if it could not be decided.`,
@@ -58,6 +59,7 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 			if err != nil {
 				return err
 			}
+			doing(c, "comparing %d pods before with %d after", len(was.snap.Pods), len(is.snap.Pods))
 			space, outside := question.Together(was.resolver, is.resolver)
 			o := analyze.Options{Outside: outside}
 			d := analyze.NewDiff(analyze.New(was.model, space, o), analyze.New(is.model, space, o))
@@ -88,15 +90,16 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 	if _, err := in.facts(); err != nil {
 		return nil, nil, err
 	}
+	doing(c, "reading both sides")
 	r := sideReader{in: in, stdin: c.InOrStdin()}
 	if err := r.onlyOneStdin(args); err != nil {
 		return nil, nil, err
 	}
-	old, err := r.snapshot(layer{path: args[0], base: true})
+	old, err := r.snapshot(layer{path: args[0]})
 	if err != nil {
 		return nil, nil, err
 	}
-	layers := []layer{{path: args[len(args)-1], base: true}}
+	layers := []layer{{path: args[len(args)-1]}}
 	if len(args) == 1 && len(in.files)+len(in.kustomize) > 0 {
 		layers = append(layers, layer{files: in.files, kustomize: in.kustomize})
 	}
@@ -121,7 +124,6 @@ func (in *input) sides(c *cobra.Command, args, deletes []string) (was, is *world
 // layer is a set of inputs read over those before it.
 type layer struct {
 	path             string // of BEFORE or AFTER
-	base             bool
 	files, kustomize []string
 }
 
@@ -152,8 +154,8 @@ func (r *sideReader) onlyOneStdin(args []string) error {
 
 func (r *sideReader) snapshot(layers ...layer) (*cluster.Snapshot, error) {
 	b := objects.NewBuilder(objects.Options{DefaultNamespace: r.in.namespace, SkipUnreadable: r.in.skipUnreadable})
-	for _, l := range layers {
-		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Base: l.base}
+	for i, l := range layers {
+		o := manifest.Options{Files: l.files, Kustomize: l.kustomize, Stdin: bytes.NewReader(r.kept), Layer: i}
 		if l.path != "" {
 			o.Files, o.Kustomize = inputs([]string{l.path})
 		}
@@ -213,21 +215,16 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 
 // bothNotes joins what people should know of either side.
 func bothNotes(was, is *world) []string {
-	if was.enforcement.Text != "" {
-		was.notes = append(was.notes, was.enforcement.Text)
-	}
-	if is.enforcement.Text != "" {
-		is.notes = append(is.notes, is.enforcement.Text)
-	}
+	before, after := was.allNotes(), is.allNotes()
 	var out []string
-	for _, n := range is.notes {
-		if !slices.Contains(was.notes, n) {
+	for _, n := range after {
+		if !slices.Contains(before, n) {
 			n = "after: " + n
 		}
 		out = append(out, n)
 	}
-	for _, n := range was.notes {
-		if !slices.Contains(is.notes, n) {
+	for _, n := range before {
+		if !slices.Contains(after, n) {
 			out = append(out, "before: "+n)
 		}
 	}

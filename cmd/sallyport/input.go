@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"path"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -74,6 +75,7 @@ func (in *input) read(c *cobra.Command) (*objects.Builder, error) {
 	if len(in.files)+len(in.kustomize) == 0 {
 		return nil, errors.New("no input: give files or directories with -f, or a kustomization with -k")
 	}
+	doing(c, "reading manifests")
 	b := objects.NewBuilder(objects.Options{DefaultNamespace: in.namespace, SkipUnreadable: in.skipUnreadable})
 	return b, manifest.Load(b, manifest.Options{Files: in.files, Kustomize: in.kustomize, Stdin: c.InOrStdin()})
 }
@@ -91,6 +93,7 @@ func (in *input) load(c *cobra.Command) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
+	doing(c, "working out what %d policies do to %d pods", len(snap.NetworkPolicies)+len(snap.ClusterPolicies), len(snap.Pods))
 	return in.world(snap)
 }
 
@@ -139,6 +142,28 @@ func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 	}
 	w.resolver.NodePortUnfiltered = facts.plugin.NodePortUnfiltered()
 	return w, nil
+}
+
+// allNotes are the notes, who enforces the answer, and what was not evaluated.
+func (w *world) allNotes() []string {
+	out := slices.Clone(w.notes)
+	if w.enforcement.Text != "" {
+		out = append(out, w.enforcement.Text)
+	}
+	return append(out, notEvaluated(w.model.Snapshot())...)
+}
+
+// notEvaluated names a policy of another engine, and how many there are (S33).
+func notEvaluated(s *cluster.Snapshot) []string {
+	if len(s.ForeignPolicies) == 0 {
+		return nil
+	}
+	p := &s.ForeignPolicies[0]
+	text := "not evaluated: " + p.Kind + " " + path.Join(p.Namespace, p.Name)
+	if n := len(s.ForeignPolicies) - 1; n > 0 {
+		text += fmt.Sprintf(" and %d more policies of other engines", n)
+	}
+	return []string{text + " may decide otherwise"}
 }
 
 // noteNotUnderstood names the policies from a server that are not fully understood (S32, S43).

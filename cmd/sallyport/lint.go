@@ -57,6 +57,7 @@ be read.`,
 			if err != nil {
 				return err
 			}
+			doing(c, "looking for mistakes in %d policies", len(w.written.NetworkPolicies)+len(w.written.ClusterPolicies))
 			found := w.lint()
 			if err := w.printLint(c, output, found, failOn[fail]); err != nil {
 				return err

@@ -31,9 +31,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
+	p := newProgress(stderr)
+	defer p.end()
+	if f, ok := stdout.(*os.File); ok && p.w != nil {
+		stdout = quietOutput{f, p}
+	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.Execute()
+	err := root.ExecuteContext(p.context())
+	p.end()
 	var status exitStatus
 	switch {
 	case err == nil:

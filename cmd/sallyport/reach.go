@@ -54,6 +54,7 @@ Exit status: 0 if answered, even if nothing is reachable, 1 if it could not be d
 			if err != nil {
 				return err
 			}
+			doing(c, "writing")
 			return report.Reach(c.OutOrStdout(), r, *o)
 		},
 	}
@@ -110,10 +111,7 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 	}
 	r := analyze.New(w.model, w.resolver.Space(), ao)
 	o.Self = ao.ByNamespace
-	o.Notes = w.notes
-	if w.enforcement.Text != "" {
-		o.Notes = append(o.Notes, w.enforcement.Text)
-	}
+	o.Notes = w.allNotes()
 	if len(args) == 0 {
 		return r, nil
 	}

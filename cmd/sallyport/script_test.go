@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.yaml.in/yaml/v3"
 )
 
 func TestMain(m *testing.M) {
@@ -25,16 +26,22 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
 		UpdateScripts:      *update,
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("ROOT", root)
 			return os.CopyFS(filepath.Join(e.WorkDir, "m"), os.DirFS(world))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    statusCommand,
 			"suggested": suggestedCommand,
+			"hook":      hookCommand,
 		},
 	})
 }
@@ -109,4 +116,29 @@ func suggestedCommand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text, _, _ := strings.Cut(rest, "\n\n  ") // what follows the policies is indented
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text+"\n"), 0o644))
+}
+
+// hookCommand is `hook ID`: it runs a hook of .pre-commit-hooks.yaml as pre-commit does.
+func hookCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: hook ID")
+	}
+	data, err := os.ReadFile(filepath.Join(ts.Getenv("ROOT"), ".pre-commit-hooks.yaml"))
+	ts.Check(err)
+	var hooks []struct {
+		ID, Entry string
+		Args      []string
+	}
+	ts.Check(yaml.Unmarshal(data, &hooks))
+	for _, h := range hooks {
+		if h.ID != args[0] {
+			continue
+		}
+		err := ts.Exec("bash", "-c", h.Entry+" "+shellLine(h.Args))
+		if (err != nil) != neg {
+			ts.Fatalf("hook %s: %v", h.ID, err)
+		}
+		return
+	}
+	ts.Fatalf("no hook %s", args[0])
 }

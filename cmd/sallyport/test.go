@@ -119,7 +119,7 @@ func (in *input) test(c *cobra.Command, args []string) ([]report.TestFile, error
 			for _, e := range errs {
 				problems = append(problems, &objects.InputError{Problem: e.Error()})
 			}
-			out = append(out, report.TestFile{Path: f.Path, Snap: w.snap, Results: results, Notes: w.notes})
+			out = append(out, report.TestFile{Path: f.Path, Snap: w.snap, Results: results, Notes: w.allNotes()})
 		}
 	}
 	if len(problems) > 0 {
@@ -145,9 +145,6 @@ func (in *input) worldOf(c *cobra.Command, f *expectfile.File, worlds map[string
 			return nil, err
 		}
 		return nil, fmt.Errorf("%s: %w", f.Path, err)
-	}
-	if w.enforcement.Text != "" {
-		w.notes = append(w.notes, w.enforcement.Text)
 	}
 	worlds[key] = w
 	return w, nil

@@ -45,9 +45,7 @@ Exit status: 0 if answered, even if nobody can, 1 if it could not be decided.`,
 			if err != nil {
 				return err
 			}
-			if w.enforcement.Text != "" {
-				w.notes = append(w.notes, w.enforcement.Text)
-			}
+			w.notes = w.allNotes()
 			if transitive {
 				return w.spread(c, from, args, output)
 			}

@@ -151,21 +151,33 @@ func claimed(row *analyze.Row, proto netset.Proto, port uint16) string {
 	return "denied"
 }
 
+// BenchmarkReach compiles and analyses a cluster. Beside the time it gives the classes and the peak of memory.
 func BenchmarkReach(b *testing.B) {
 	for _, n := range []struct {
 		kind                      string
 		workloads, pods, policies int
-	}{{"spread", 100, 1_000, 100}, {"spread", 1_000, 5_000, 1_000}, {"spread", 2_000, 10_000, 2_000}, {"uniform", 10_000, 100_000, 10_000}} {
-		b.Run(fmt.Sprintf("%s/pods=%d/policies=%d", n.kind, n.pods, n.policies), func(b *testing.B) {
+	}{
+		{"spread", 20, 100, 20}, {"spread", 200, 1_000, 200}, {"spread", 2_000, 10_000, 2_000}, {"spread", 10_000, 100_000, 10_000},
+		{"uniform", 20, 100, 20}, {"uniform", 200, 1_000, 200}, {"uniform", 2_000, 10_000, 2_000}, {"uniform", 10_000, 100_000, 10_000},
+	} {
+		b.Run(fmt.Sprintf("%s/workloads=%d/pods=%d/policies=%d", n.kind, n.workloads, n.pods, n.policies), func(b *testing.B) {
 			s := bench.Spread(n.workloads, n.pods, n.policies)
 			if n.kind == "uniform" {
 				s = bench.Uniform(n.workloads, n.pods, n.policies)
 			}
+			classes := 0
+			peak := bench.Peak(func() {
+				m := policy.Compile(s, policy.Options{})
+				analyze.New(m, m.Space(), analyze.Options{})
+				classes = len(m.Classes())
+			})
 			b.ReportAllocs()
 			for b.Loop() {
 				m := policy.Compile(s, policy.Options{})
 				analyze.New(m, m.Space(), analyze.Options{})
 			}
+			b.ReportMetric(float64(classes), "classes")
+			b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
 		})
 	}
 }

@@ -200,10 +200,12 @@ type part struct {
 	// because something that was sure hangs on what is not known.
 	all bool
 	won bool // the tier allows more than before, so that only matches that were won count; else those lost
+
+	old, now *eval.Saying
 }
 
 func partOf(old, now *eval.Saying, was, is map[cluster.PolicyRef]*eval.Say) part {
-	p := part{all: true, won: now.Allows > old.Allows}
+	p := part{all: true, won: now.Allows > old.Allows, old: old, now: now}
 	for ref, say := range was {
 		if say.Tier == policy.NetworkPolicyTier && is[ref] != nil {
 			p.all = now.Allows == policy.Maybe
@@ -211,6 +213,9 @@ func partOf(old, now *eval.Saying, was, is map[cluster.PolicyRef]*eval.Say) part
 	}
 	p.networkPolicies = now.PastAdmin && (old.Isolated != now.Isolated || old.Allows != now.Allows)
 	p.baseline = now.PastAdmin && !now.Isolated
+	if now.Exempt { // what was asked is no longer
+		p.networkPolicies, p.baseline = old.PastAdmin && old.Isolated, old.PastAdmin && !old.Isolated
+	}
 	return p
 }
 
@@ -221,14 +226,25 @@ func (p *part) has(c *Cause) bool {
 	in := func(t policy.Tier) bool { return c.Was != nil && c.Was.Tier == t || c.Is != nil && c.Is.Tier == t }
 	switch {
 	case in(policy.AdminTier): // also one that has moved to or from the Baseline tier
-		return true
+		return p.asked(c)
 	case in(policy.BaselineTier):
-		return p.baseline
+		return p.baseline && p.asked(c)
 	}
 	if !p.networkPolicies || p.all {
 		return p.networkPolicies
 	}
 	return p.won && matchOf(c.Is) > matchOf(c.Was) || !p.won && matchOf(c.Is) < matchOf(c.Was)
+}
+
+// asked tells whether a cluster policy's turn may come, where it stands now or where it stood: not if on both
+// sides the tier surely ends before.
+func (p *part) asked(c *Cause) bool {
+	for _, say := range []*eval.Say{c.Was, c.Is} {
+		if say != nil && (p.old.Asked(say.Tier, say.Priority) || p.now.Asked(say.Tier, say.Priority)) {
+			return true
+		}
+	}
+	return false
 }
 
 func matchOf(s *eval.Say) policy.Match {
@@ -257,7 +273,7 @@ func (d *Diff) endChanges(was, is *flow.Flow) []EndChange {
 			now := &d.sides[after].m.Snapshot().Pods[ends[after].Index]
 			changes := podChanges(old, now)
 			if d.twin[ends[before].Index] != ends[after].Index {
-				changes = d.otherPodChanges(old, now)
+				changes = d.otherPodChanges(ends, old, now)
 			}
 			for _, c := range append(changes, d.namespaceChanges(old.Namespace)...) {
 				if !slices.Contains(out, c) {
@@ -289,7 +305,7 @@ var ownLabels = []string{"pod-template-hash", "controller-revision-hash", "state
 
 // otherPodChanges compares pods of a workload that are not the same pod: in what a template says, else by
 // which pods there are.
-func (d *Diff) otherPodChanges(was, is *cluster.Pod) []EndChange {
+func (d *Diff) otherPodChanges(ends [2]flow.End, was, is *cluster.Pod) []EndChange {
 	var c changesOf
 	shared := func(labels map[string]string) map[string]string {
 		labels = maps.Clone(labels)
@@ -302,7 +318,7 @@ func (d *Diff) otherPodChanges(was, is *cluster.Pod) []EndChange {
 	c.note(is, "named ports", portText(was.Ports), portText(is.Ports))
 	c.note(is, "hostNetwork", fmt.Sprint(was.HostNetwork), fmt.Sprint(is.HostNetwork))
 	if len(c) == 0 {
-		c.note(is, "pods", podNames(d.sides[before].m.Snapshot(), was.Owner), podNames(d.sides[after].m.Snapshot(), is.Owner))
+		c.note(is, "pods", d.sides[before].podNames(ends[before].Index), d.sides[after].podNames(ends[after].Index))
 	}
 	return c
 }
@@ -316,12 +332,28 @@ func (c *changesOf) note(of *cluster.Pod, what, was, is string) {
 	}
 }
 
-func podNames(s *cluster.Snapshot, of cluster.Workload) string {
-	var out []string
-	for i := range s.Pods {
-		if s.Pods[i].Owner == of {
-			out = append(out, s.Pods[i].Name)
+// podNames names the pods of the workload that a pod belongs to; after a few it only counts them.
+func (r *Reach) podNames(pod int) string {
+	const most = 5
+	var pods []int
+	for i := range r.families {
+		fam := &r.families[i]
+		for _, c := range r.Parties[r.partyOf[pod]].cells[fam.family-1] {
+			pods = append(pods, fam.cells[c].members...)
 		}
+	}
+	slices.Sort(pods)
+	pods = slices.Compact(pods)
+	var out []string
+	for i, p := range pods {
+		if i == most {
+			return strings.Join(out, ",") + fmt.Sprintf(" and %d more", len(pods)-most)
+		}
+		named := &r.m.Snapshot().Pods[p]
+		if named.Template {
+			return "those of its template"
+		}
+		out = append(out, named.Name)
 	}
 	return strings.Join(out, ",")
 }
@@ -366,8 +398,11 @@ func factChanges(was, is *policy.Model) []EndChange {
 	if len(a.Unreadable) != len(b.Unreadable) {
 		out = append(out, EndChange{"the cluster", "files that cannot be read", fmt.Sprint(len(a.Unreadable)), fmt.Sprint(len(b.Unreadable))})
 	}
-	if len(a.ForeignPolicies) != len(b.ForeignPolicies) {
+	switch {
+	case len(a.ForeignPolicies) != len(b.ForeignPolicies):
 		out = append(out, EndChange{"the cluster", "policies of other engines", fmt.Sprint(len(a.ForeignPolicies)), fmt.Sprint(len(b.ForeignPolicies))})
+	case !reflect.DeepEqual(foreignScopes(a), foreignScopes(b)):
+		out = append(out, EndChange{Object: "the cluster", What: "policies of other engines"})
 	}
 	return out
 }
@@ -384,6 +419,14 @@ func prefixText(list []netip.Prefix) string {
 
 func nodeFacts(s *cluster.Snapshot) []cluster.Node {
 	out := slices.Clone(s.Nodes)
+	for i := range out {
+		out[i].Origin = cluster.Origin{}
+	}
+	return out
+}
+
+func foreignScopes(s *cluster.Snapshot) []cluster.ForeignPolicy {
+	out := slices.Clone(s.ForeignPolicies)
 	for i := range out {
 		out[i].Origin = cluster.Origin{}
 	}

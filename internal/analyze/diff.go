@@ -7,10 +7,7 @@ import (
 	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
-	"sallyport.dev/sallyport/internal/eval"
-	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
-	"sallyport.dev/sallyport/internal/policy"
 )
 
 // The two sides of a Diff.
@@ -34,6 +31,7 @@ type Diff struct {
 	change      map[cluster.PolicyRef]Changed
 	facts       []EndChange
 	groups      map[groupsKey][]podGroup
+	byNodes     map[nodesKey]uint32
 }
 
 // Changed says what became of an object.
@@ -96,7 +94,7 @@ func openness(verdict string) int {
 
 // NewDiff compares two analyses, which must have been made with the same space and pieces of the outside.
 func NewDiff(was, is *Reach) *Diff {
-	d := &Diff{sides: [2]*Reach{was, is}, groups: map[groupsKey][]podGroup{}}
+	d := &Diff{sides: [2]*Reach{was, is}, groups: map[groupsKey][]podGroup{}, byNodes: map[nodesKey]uint32{}}
 	d.parties()
 	d.pods()
 	d.policies()
@@ -236,6 +234,16 @@ func (d *Diff) Each(f func(*Change) bool) {
 	}
 }
 
+// Alone tells whether a party is a single pod on both sides, so that there is no connection within it.
+func (d *Diff) Alone(party int) bool {
+	if d.Parties[party].External {
+		return false
+	}
+	_, had := d.row(before, party, party)
+	_, has := d.row(after, party, party)
+	return !had && !has
+}
+
 // row gives what one side opens between two parties; ok is false where it has no such pair.
 func (d *Diff) row(side, from, to int) (Row, bool) {
 	if d.at[side][from] < 0 || d.at[side][to] < 0 {
@@ -297,186 +305,9 @@ func (d *Diff) otherPods(from, to int, ports netset.PortSet) netset.PortSet {
 		if !p.has[before] || !p.has[after] {
 			continue
 		}
-		was, is := d.sides[before].decide(&p.flows[before]), d.sides[after].decide(&p.flows[after])
+		was, is := &d.sides[before].decisions.list[p.decisions[before]], &d.sides[after].decisions.list[p.decisions[after]]
 		same := was.Allowed.Intersect(is.Allowed).Union(was.Ambiguous.Intersect(is.Ambiguous)).Union(was.Unknown.Intersect(is.Unknown))
 		out = out.Union(was.Open().Union(is.Open()).Minus(same))
 	}
 	return out.Intersect(ports)
-}
-
-// pair is one pair of pods or pieces of the outside in one family, on each side that has it.
-type pair struct {
-	flows [2]flow.Flow
-	has   [2]bool
-}
-
-// podGroup is a set of pods of one party that neither side tells apart in a family, nor by node where
-// that counts; or one piece of the outside. Two members are kept, for a pair among themselves.
-type podGroup struct {
-	ends [][2]flow.End
-	has  [2]bool
-}
-
-type groupsKey struct {
-	party  int
-	family flow.Family
-	nodes  bool // divided by node too
-}
-
-// pairs lists one pair of ends for each two groups of two parties.
-func (d *Diff) pairs(from, to int) []pair {
-	var out []pair
-	for _, f := range flow.Families {
-		for i, a := range d.groupsOf(groupsKey{from, f, d.hosts(to)}) {
-			for j, b := range d.groupsOf(groupsKey{to, f, d.hosts(from)}) {
-				other := 0
-				if from == to && i == j {
-					if other = 1; len(b.ends) < 2 {
-						continue
-					}
-				}
-				p := pair{}
-				for side := range p.has {
-					if p.has[side] = a.has[side] && b.has[side]; p.has[side] {
-						p.flows[side] = flow.Flow{From: a.ends[0][side], To: b.ends[other][side], Family: f}
-					}
-				}
-				if p.has[before] || p.has[after] {
-					out = append(out, p)
-				}
-			}
-		}
-	}
-	return out
-}
-
-// hosts tells whether a party has hostNetwork pods, for which the other's node counts (S22).
-func (d *Diff) hosts(party int) bool {
-	for side, r := range d.sides {
-		if at := d.at[side][party]; at >= 0 {
-			for i := range r.families {
-				fam := &r.families[i]
-				for _, c := range r.Parties[at].cells[fam.family-1] {
-					if fam.cells[c].host {
-						return true
-					}
-				}
-			}
-		}
-	}
-	return false
-}
-
-// groupsOf divides the pods of a party, each with its twin on the other side where it has one.
-func (d *Diff) groupsOf(k groupsKey) []podGroup {
-	if out, ok := d.groups[k]; ok {
-		return out
-	}
-	type groupKey struct {
-		cell [2]int
-		node [2]string
-	}
-	var out []podGroup
-	at := map[groupKey]int{}
-	for _, m := range d.members(k) {
-		key := groupKey{cell: m.cell}
-		if k.nodes {
-			key.node = m.node
-		}
-		i, ok := at[key]
-		if !ok {
-			i = len(out)
-			at[key] = i
-			out = append(out, podGroup{has: [2]bool{m.cell[before] >= 0, m.cell[after] >= 0}})
-		}
-		if len(out[i].ends) < 2 {
-			out[i].ends = append(out[i].ends, m.ends)
-		}
-	}
-	d.groups[k] = out
-	return out
-}
-
-// member is a pod or a piece of the outside with its cell on each side, or -1.
-type member struct {
-	cell [2]int
-	ends [2]flow.End
-	node [2]string
-}
-
-func (d *Diff) members(k groupsKey) []member {
-	var out []member
-	at := map[int]int{} // by pod after
-	for _, side := range []int{after, before} {
-		party := d.at[side][k.party]
-		fam := d.sides[side].family(k.family)
-		if party < 0 || fam == nil {
-			continue
-		}
-		for _, c := range d.sides[side].Parties[party].cells[k.family-1] {
-			for n := range max(len(fam.cells[c].members), 1) {
-				end := fam.end(d.sides[side], &fam.cells[c], n)
-				i := d.memberOf(side, end, out, at)
-				if i < 0 {
-					i = len(out)
-					out = append(out, member{cell: [2]int{-1, -1}})
-				}
-				out[i].cell[side], out[i].ends[side] = c, end
-				if end.Kind == flow.Pod {
-					out[i].node[side] = d.sides[side].m.Snapshot().Pods[end.Index].NodeName
-					if side == after {
-						at[end.Index] = i
-					}
-				}
-			}
-		}
-	}
-	return out
-}
-
-// memberOf finds what stands for the same pod or piece of the outside already, or gives -1.
-func (d *Diff) memberOf(side int, end flow.End, list []member, at map[int]int) int {
-	if side == after {
-		return -1
-	}
-	if end.Kind == flow.Address {
-		return len(list) - 1 // an external party has one end in its family
-	}
-	if i, ok := at[d.twin[end.Index]]; ok && d.twin[end.Index] >= 0 {
-		return i
-	}
-	return -1
-}
-
-func (r *Reach) family(f flow.Family) *family {
-	for i := range r.families {
-		if r.families[i].family == f {
-			return &r.families[i]
-		}
-	}
-	return nil
-}
-
-// decide gives every port of a flow by verdict.
-func (r *Reach) decide(f *flow.Flow) Ports {
-	var cuts policy.Cuts
-	from, to := r.classOf(f.From), r.classOf(f.To)
-	cuts.Add(r.m, from, to, flow.Egress)
-	cuts.Add(r.m, to, to, flow.Ingress)
-	var out Ports
-	g := *f
-	for _, proto := range netset.Protos {
-		for _, ports := range cuts.Ranges(proto, netset.AllPorts) {
-			g.Proto, g.Port = proto, ports.First
-			out.add(eval.Verdict(r.m, &g), proto, ports)
-		}
-	}
-	return out
-}
-
-func (r *Reach) classOf(e flow.End) int {
-	if e.Kind != flow.Pod {
-		return -1
-	}
-	return r.m.ClassOf(e.Index)
 }

@@ -227,28 +227,28 @@ func (r *Reach) ask(fam *family, ca *cell, ma int, cb *cell, mb int) Ports {
 	return out.and(in)
 }
 
-// flavours gives a member of c on the node of the host other, and one elsewhere, where there are such.
+// flavours gives a member of c on the node of the host other, one that is surely elsewhere, and one of which
+// the node is not known, where there are such: the decision depends on it (S22).
 func (r *Reach) flavours(c, other *cell) []int {
 	if c.kind != flow.Pod || !other.host {
 		return []int{0}
 	}
 	pods := r.m.Snapshot().Pods
 	node := pods[other.members[0]].NodeName
-	on, off := -1, -1
+	first := [3]int{-1, -1, -1}
 	for i, p := range c.members {
-		if same := pods[p].NodeName == node; same && on < 0 {
-			on = i
-		} else if !same && off < 0 {
-			off = i
+		flavour := 1
+		switch pods[p].NodeName {
+		case "":
+			flavour = 2
+		case node:
+			flavour = 0
+		}
+		if first[flavour] < 0 {
+			first[flavour] = i
 		}
 	}
-	var out []int
-	for _, m := range []int{on, off} {
-		if m >= 0 {
-			out = append(out, m)
-		}
-	}
-	return out
+	return slices.DeleteFunc(first[:], func(i int) bool { return i < 0 })
 }
 
 // Witness gives a flow that shows a row's verdict for a protocol and port; ok is false where no pair of

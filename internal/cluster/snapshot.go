@@ -109,6 +109,8 @@ type Pod struct {
 	// Scraped: its annotations ask Prometheus to collect metrics, on ScrapePort if that is not 0.
 	Scraped    bool
 	ScrapePort uint16
+	// Probed are the TCP ports on which the kubelet asks the pod whether it lives and is ready, sorted.
+	Probed []uint16
 }
 
 // Addr gives the pod's address in a family, or the zero Addr if it has none or it is not known.

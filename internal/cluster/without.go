@@ -13,7 +13,7 @@ type ObjectRef struct{ Kind, Namespace, Name string }
 func (s *Snapshot) Without(o ObjectRef) (out *Snapshot, ok bool) {
 	t := *s
 	before := t.size()
-	inside := func(namespace string) bool { return o.Kind == "namespace" && namespace == o.Name }
+	inside := func(namespace string) bool { return o.Kind == "namespace" && namespace != "" && namespace == o.Name }
 	is := func(kind, namespace, name string) bool {
 		return o == ObjectRef{kind, namespace, name} || inside(namespace)
 	}

@@ -1,6 +1,8 @@
 package eval
 
 import (
+	"math"
+
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/policy"
@@ -30,8 +32,12 @@ func (s *Say) Same(o *Say) bool {
 // pod, or something before policies decides.
 type Saying struct {
 	List []Say // in the order in which they are asked
+	// Exempt: the end is no pod that policies select.
+	Exempt bool
 	// PastAdmin: the Admin tier may leave the decision to NetworkPolicies.
 	PastAdmin bool
+	// LastAdmin and LastBaseline are the priorities that surely end their tier: nobody beyond is asked.
+	LastAdmin, LastBaseline int
 	// Isolated: some NetworkPolicy selects the pod; Allows is then what they come to together, S22 included.
 	Isolated bool
 	Allows   Match
@@ -41,13 +47,14 @@ type Saying struct {
 func Says(m *policy.Model, f *flow.Flow, d flow.Direction) Saying {
 	q, class, ok := m.NewQuery(f, d)
 	if !ok {
-		return Saying{}
+		return Saying{Exempt: true}
 	}
 	if v, _ := beforePolicies(m, f, d); v != 0 {
 		return Saying{}
 	}
 	s := m.Classes()[class].Subject(d)
-	out := Saying{PastAdmin: tierResults(m, s.Admin, &q).goesOn(), Isolated: len(s.Policies) > 0}
+	out := Saying{PastAdmin: tierResults(m, s.Admin, &q).goesOn(), Isolated: len(s.Policies) > 0,
+		LastAdmin: lastAsked(m, s.Admin, &q), LastBaseline: lastAsked(m, s.Baseline, &q)}
 	clusterTier := func(list []policy.Applied) {
 		for i := range list {
 			say := sayOf(m, list[i].Policy, &q)
@@ -64,6 +71,29 @@ func Says(m *policy.Model, f *flow.Flow, d flow.Direction) Saying {
 	}
 	clusterTier(s.Baseline)
 	return out
+}
+
+// Asked tells whether policies of a priority in a tier of cluster policies may be asked.
+func (s *Saying) Asked(t Tier, priority int) bool {
+	if t == policy.AdminTier {
+		return priority <= s.LastAdmin
+	}
+	return priority <= s.LastBaseline
+}
+
+// lastAsked gives the priority that surely ends a tier, or the largest number.
+func lastAsked(m *policy.Model, list []policy.Applied, q *policy.Query) int {
+	for first := 0; first < len(list); {
+		next := first
+		for next < len(list) && list[next].Priority == list[first].Priority {
+			next++
+		}
+		if tierResults(m, list[first:next], q)&only(nothing) == 0 {
+			return list[first].Priority
+		}
+		first = next
+	}
+	return math.MaxInt
 }
 
 // sayOf finds the best match among the rules of a policy.

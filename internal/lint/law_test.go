@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -298,4 +299,75 @@ func asksNobody(rt *rapid.T, c *world.Case, r *run, pod int, x *resolver, proto 
 			}
 		}
 	}
+}
+
+// TestProbeLaw gives the pods of each world probes, and asks for each of them from its own node, or from
+// every node where it is not known which that is. Without a rule that was not understood none is cut.
+func TestProbeLaw(t *testing.T) {
+	count := map[string]int{}
+	eachWorld(t, 1, func(rt *rapid.T, c *world.Case, r *run) {
+		pods := r.Written.Pods
+		for i := range pods {
+			pods[i].Probed = [][]uint16{{80}, {53, 8080}, nil}[i%3]
+		}
+		claimed := map[probed]bool{}
+		r.cutProbes(func(f *flow.Flow) {
+			claimed[probed{r.Model.ClassOf(f.To.Index), pods[f.To.Index].Owner, f.Port}] = true
+		})
+		understood := !slices.ContainsFunc(c.World.ClusterPolicies, func(p world.ClusterPolicy) bool { return p.FromServer })
+		if understood && len(claimed) > 0 {
+			rt.Fatalf("everything was understood, and %v are cut\n%#v", claimed, c)
+		}
+		for i := range pods {
+			for _, port := range pods[i].Probed {
+				said := claimed[probed{r.Model.ClassOf(i), pods[i].Owner, port}]
+				asked, denied := askNodes(rt, c, r, i, port)
+				switch {
+				case said && denied < asked:
+					rt.Fatalf("%v on %d is said to be cut, and %d of %d flows are denied\n%#v", &pods[i], port, denied, asked, c)
+				case !said && asked > 0 && denied == asked:
+					rt.Fatalf("%v on %d is cut, and nothing says so\n%#v", &pods[i], port, c)
+				}
+				count[fmt.Sprintf("understood %v, template %v, cut %v", understood, pods[i].Template, said)]++
+			}
+		}
+	})
+	t.Logf("seen: %v", count)
+	for _, what := range []string{"understood true, template false, cut false", "understood false, template false, cut true", "understood false, template true, cut true"} {
+		if count[what] == 0 {
+			t.Errorf("too little was seen: %v", count)
+		}
+	}
+}
+
+// askNodes asks for a pod's probe from each node that may be its own, with each of its addresses, and
+// compares evaluator and oracle.
+func askNodes(rt *rapid.T, c *world.Case, r *run, pod int, port uint16) (asked, denied int) {
+	p := &r.Written.Pods[pod]
+	families := r.Model.Families()
+	if len(p.Addrs) > 0 {
+		families = []flow.Family{flow.FamilyOf(p.Addrs[0])}
+	}
+	for i := range r.Written.Nodes {
+		if n := &r.Written.Nodes[i]; p.NodeName == "" || p.NodeName == n.Name {
+			for _, family := range families {
+				for _, a := range append([]netip.Addr{{}}, n.Addrs...) {
+					f := flow.Flow{From: flow.End{Kind: flow.Node, Index: i, Addr: a}, Family: family, Proto: netset.TCP, Port: port,
+						To: flow.End{Kind: flow.Pod, Index: pod, Addr: p.Addr(family)}}
+					if a.IsValid() && flow.FamilyOf(a) != family {
+						continue
+					}
+					asked++
+					got, want := eval.Verdict(r.Model, &f), oracle.Ask(r.Written, c.Options, f)
+					if !want.Skipped && got != want.Verdict {
+						rt.Fatalf("%+v: %v, the oracle says %v\n%#v", f, got, want.Verdict, c)
+					}
+					if got == flow.Denied {
+						denied++
+					}
+				}
+			}
+		}
+	}
+	return asked, denied
 }

@@ -63,12 +63,7 @@ type suggesting struct {
 
 func (s *suggesting) run() (*Suggestion, error) {
 	s.snap = *s.r.Model.Snapshot()
-	d := &s.part.Decision
-	for _, side := range d.Directions() {
-		if side.Verdict == flow.Denied {
-			s.direction(side)
-		}
-	}
+	s.directions()
 	if len(s.out.Objects) == 0 {
 		return &s.out, nil
 	}
@@ -82,6 +77,48 @@ func (s *suggesting) run() (*Suggestion, error) {
 	s.out.Verdict = a.Verdict
 	s.opens(again)
 	return &s.out, nil
+}
+
+// directions opens what is denied. What is unknown at the other end is made sure, but only where that
+// end is all that is left: it alone would not allow anything.
+func (s *suggesting) directions() {
+	denied := 0
+	for _, side := range s.part.Decision.Directions() {
+		if side.Verdict == flow.Denied {
+			denied++
+			s.direction(side)
+		}
+	}
+	if len(s.out.Objects) < denied {
+		return
+	}
+	for _, side := range s.part.Decision.Directions() {
+		if side.Verdict == flow.Unknown {
+			s.makeSure(side)
+		}
+	}
+}
+
+// makeSure opens a direction that is unknown, where a NetworkPolicy can.
+func (s *suggesting) makeSure(side *eval.Direction) {
+	if !hangsOnNetworkPolicies(side) {
+		s.why("%s stays unknown: what it depends on is not for a NetworkPolicy to decide", side.Direction)
+		return
+	}
+	before := len(s.out.Objects)
+	if s.networkPolicy(side); len(s.out.Objects) > before {
+		o := s.out.Objects[before]
+		s.why("%s/%s makes sure of %s, which is unknown now: it may turn out not to be needed", o.GetNamespace(), o.GetName(), side.Direction)
+	}
+}
+
+// hangsOnNetworkPolicies tells whether one more NetworkPolicy surely decides a direction that is unknown:
+// they only add (S10), so what the others may match does not matter then. Nothing that is asked before
+// them, and nothing that was not evaluated, may be among what is not known.
+func hangsOnNetworkPolicies(d *eval.Direction) bool {
+	return d.Reason == flow.Isolated && !slices.ContainsFunc(d.Unknown, func(g eval.Gap) bool {
+		return !g.OwnNode && (g.Step == nil || g.Step.Tier != eval.NetworkPolicyTier)
+	})
 }
 
 func (s *suggesting) why(format string, args ...any) {

@@ -25,7 +25,7 @@ func Diff(w io.Writer, d *analyze.Diff, format string, notes []string) (differs 
 		}
 		return differs, buffered.Flush()
 	}
-	p := diffPage{d: d, md: format == "md", at: map[string]*diffGroup{}, pairs: map[string]map[[2]int]bool{}, policies: map[cluster.PolicyRef]*policyEffect{}}
+	p := diffPage{d: d, md: format == "md", at: map[string]*diffGroup{}, pairs: map[string]*pairCount{}, policies: map[cluster.PolicyRef]*policyEffect{}}
 	d.Each(func(c *analyze.Change) bool {
 		p.add(c)
 		return true
@@ -45,14 +45,29 @@ type diffPage struct {
 	d        *analyze.Diff
 	at       map[string]*diffGroup
 	groups   []*diffGroup
-	pairs    map[string]map[[2]int]bool // by effect: the pairs of parties
+	pairs    map[string]*pairCount // by section
 	policies map[cluster.PolicyRef]*policyEffect
 	outside  int  // pairs that open from or to the outside
 	md       bool // for Markdown, where a word says more than a mark
 }
 
 // policyEffect counts the pairs of parties that a policy has a part in opening and closing.
-type policyEffect struct{ opens, closes map[[2]int]bool }
+type policyEffect struct{ opens, closes pairCount }
+
+// pairCount counts pairs of parties; all changes of a pair come one after the other.
+type pairCount struct {
+	n    int
+	last [2]int
+}
+
+// add tells whether the pair is a new one.
+func (t *pairCount) add(pair [2]int) bool {
+	if t.n > 0 && t.last == pair {
+		return false
+	}
+	t.n, t.last = t.n+1, pair
+	return true
+}
 
 // diffGroup is a set of changes with the same effect, ports and causes.
 type diffGroup struct {
@@ -105,26 +120,25 @@ func (p *diffPage) add(c *analyze.Change) {
 
 func (p *diffPage) count(section string, pair [2]int) {
 	if p.pairs[section] == nil {
-		p.pairs[section] = map[[2]int]bool{}
+		p.pairs[section] = &pairCount{}
 	}
 	external := p.d.Parties[pair[0]].External || p.d.Parties[pair[1]].External
-	if section == sectionOpens && external && !p.pairs[section][pair] {
+	if p.pairs[section].add(pair) && section == sectionOpens && external {
 		p.outside++
 	}
-	p.pairs[section][pair] = true
 }
 
 func (p *diffPage) countPolicy(ref cluster.PolicyRef, effect string, pair [2]int) {
 	e := p.policies[ref]
 	if e == nil {
-		e = &policyEffect{map[[2]int]bool{}, map[[2]int]bool{}}
+		e = &policyEffect{}
 		p.policies[ref] = e
 	}
 	switch effect {
 	case analyze.Opens:
-		e.opens[pair] = true
+		e.opens.add(pair)
 	case analyze.Closes:
-		e.closes[pair] = true
+		e.closes.add(pair)
 	}
 }
 
@@ -132,10 +146,10 @@ func (p *diffPage) countPolicy(ref cluster.PolicyRef, effect string, pair [2]int
 func (p *diffPage) summary() string {
 	var out []string
 	count := func(section, one, many string) {
-		n := len(p.pairs[section])
-		if n == 0 {
+		if p.pairs[section] == nil {
 			return
 		}
+		n := p.pairs[section].n
 		if len(out) == 0 || section == sectionComes || section == sectionGoes {
 			one, many = "connection "+one, "connections "+many
 		}
@@ -160,15 +174,15 @@ func (p *diffPage) policyLines() [][3]string {
 	var out [][3]string
 	for _, c := range p.d.Policies {
 		effect := "opens and closes nothing"
-		if len(p.pairs[sectionComes])+len(p.pairs[sectionGoes]) > 0 {
+		if p.pairs[sectionComes] != nil || p.pairs[sectionGoes] != nil {
 			effect += " that was there before"
 		}
 		if e := p.policies[c.Ref]; e != nil {
 			var parts []string
-			if n := len(e.opens); n > 0 {
+			if n := e.opens.n; n > 0 {
 				parts = append(parts, fmt.Sprintf("opens %d", n))
 			}
-			if n := len(e.closes); n > 0 {
+			if n := e.closes.n; n > 0 {
 				parts = append(parts, fmt.Sprintf("closes %d", n))
 			}
 			if effect = strings.Join(parts, ", "); effect == "" {
@@ -229,8 +243,13 @@ func (p *diffPage) text() {
 		}
 		p.line("")
 		p.line("%s", section)
-		for _, g := range shown {
-			p.group(g)
+		for _, list := range byCauses(shown) {
+			for _, g := range list {
+				p.group(g)
+			}
+			for _, c := range list[0].causes {
+				p.line("      %s", c)
+			}
 		}
 		if more > 0 {
 			p.line("  and %d more groups of connections (-o json has all)", more)
@@ -238,8 +257,25 @@ func (p *diffPage) text() {
 	}
 }
 
+// byCauses puts groups with the same causes together, so that these are said once for all their ports.
+func byCauses(groups []*diffGroup) (out [][]*diffGroup) {
+	at := map[string]int{}
+	for _, g := range groups {
+		key := strings.Join(g.causes, "\n")
+		i, ok := at[key]
+		if !ok {
+			i = len(out)
+			at[key] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], g)
+	}
+	return out
+}
+
 func (p *diffPage) group(g *diffGroup) {
-	for _, b := range blocksOf(g.pairs) {
+	blocks, more := shownBlocks(pairBlocks(g.pairs, p.d.Alone))
+	for _, b := range blocks {
 		from, to := strings.Split(partiesWords(p.d.Parties, b.from, "\n"), "\n"), strings.Split(partiesWords(p.d.Parties, b.to, "\n"), "\n")
 		ports := changePorts(&g.first)
 		if len(from) == 1 && len(to) == 1 {
@@ -254,8 +290,8 @@ func (p *diffPage) group(g *diffGroup) {
 			ports = ""
 		}
 	}
-	for _, c := range g.causes {
-		p.line("      %s", c)
+	if more > 0 {
+		p.line("  and %d more connections (-o json has all)", more)
 	}
 }
 
@@ -276,48 +312,6 @@ func changePorts(c *analyze.Change) string {
 	return ports + " (was " + was + ", is " + is + ")"
 }
 
-// pairBlock is a set of pairs: each of from with each of to.
-type pairBlock struct{ from, to []int }
-
-// blocksOf writes pairs as few blocks: by the sources that share destinations, or the other way round.
-func blocksOf(pairs [][2]int) []pairBlock {
-	bySource, byDestination := blocksBy(pairs, 0), blocksBy(pairs, 1)
-	if len(byDestination) < len(bySource) {
-		for i := range byDestination {
-			byDestination[i] = pairBlock{byDestination[i].to, byDestination[i].from}
-		}
-		return byDestination
-	}
-	return bySource
-}
-
-// blocksBy joins those ends on one side (0 for sources) that have the same others; they are given as from.
-func blocksBy(pairs [][2]int, side int) []pairBlock {
-	others := map[int][]int{}
-	var order []int
-	for _, p := range pairs {
-		if others[p[side]] == nil {
-			order = append(order, p[side])
-		}
-		others[p[side]] = append(others[p[side]], p[1-side])
-	}
-	slices.Sort(order)
-	at := map[string]int{}
-	var out []pairBlock
-	for _, end := range order {
-		slices.Sort(others[end])
-		key := fmt.Sprint(others[end])
-		i, ok := at[key]
-		if !ok {
-			i = len(out)
-			at[key] = i
-			out = append(out, pairBlock{to: others[end]})
-		}
-		out[i].from = append(out[i].from, end)
-	}
-	return out
-}
-
 // causesWords says what caused a change, a line each.
 func causesWords(why *analyze.Why, md bool) []string {
 	var out []string
@@ -331,7 +325,12 @@ func causesWords(why *analyze.Why, md bool) []string {
 			out = append(out, fmt.Sprintf("%-7s  %s %s %s", s.Direction, mark(c.Change), name, causeWords(&c)))
 		}
 		for _, e := range s.Ends {
-			out = append(out, fmt.Sprintf("%-7s  because of %s: %s", s.Direction, names.Safe(e.Object), endWords(&e)))
+			because := fmt.Sprintf("because of %s: %s", names.Safe(e.Object), endWords(&e))
+			if md {
+				out = append(out, fmt.Sprintf("%s: %s", s.Direction, because))
+				continue
+			}
+			out = append(out, fmt.Sprintf("%-7s  %s", s.Direction, because))
 		}
 	}
 	return out
@@ -353,7 +352,18 @@ func causeWords(c *analyze.Cause) string {
 	case was == "" || was == "isolated it" && c.Is != nil:
 		return is + sayPlace(c.Is, c)
 	}
-	return was + sayPlace(c.Was, c) + ", now " + is + sayPlace(c.Is, c)
+	return was + standing(c.Was, c.Is) + sayPlace(c.Was, c) + ", now " + is + standing(c.Is, c.Was) + sayPlace(c.Is, c)
+}
+
+// standing says where a cluster policy stands, if it is not where it stood.
+func standing(s, other *eval.Say) string {
+	switch {
+	case s.Tier != other.Tier:
+		return fmt.Sprintf(" in the %s tier with priority %d", s.Tier, s.Priority)
+	case s.Priority != other.Priority:
+		return fmt.Sprintf(" with priority %d", s.Priority)
+	}
+	return ""
 }
 
 // tense chooses between what a policy says and what it said.
@@ -396,7 +406,7 @@ func sayPlace(s *eval.Say, c *analyze.Cause) string {
 
 func endWords(e *analyze.EndChange) string {
 	if e.Was == "" && e.Is == "" {
-		return e.What
+		return e.What + " differ"
 	}
 	return fmt.Sprintf("%s %s → %s", e.What, factWords(e.Was), factWords(e.Is))
 }

@@ -55,9 +55,13 @@ func (p *diffPage) markdown(notes []string) {
 
 func (p *diffPage) markdownGroup(g *diffGroup) {
 	because := markdownLines(strings.Join(g.causes, "\n"))
-	for _, b := range blocksOf(g.pairs) {
+	blocks, more := shownBlocks(pairBlocks(g.pairs, p.d.Alone))
+	for _, b := range blocks {
 		p.line("| %s | %s | %s | %s |", markdownLines(partiesWords(p.d.Parties, b.from, "\n")), markdownLines(partiesWords(p.d.Parties, b.to, "\n")),
 			changePorts(&g.first), because)
+	}
+	if more > 0 {
+		p.line("| and %d more connections | | %s | %s |", more, changePorts(&g.first), because)
 	}
 }
 
@@ -91,6 +95,9 @@ type sayJSON struct {
 	Says string    `json:"says"` // isolates, allows, accepts, denies, passes, nothing
 	Sure bool      `json:"sure"`
 	Rule *ruleJSON `json:"rule,omitempty"`
+	// Tier and Priority are those of a cluster policy.
+	Tier     string `json:"tier,omitempty"`
+	Priority *int   `json:"priority,omitempty"`
 }
 
 type endChangeJSON struct {
@@ -182,6 +189,9 @@ func sayOf(s *eval.Say) *sayJSON {
 		out.Says = "allows"
 	case s.Match != eval.No:
 		out.Says = map[eval.Action]string{eval.Accept: "accepts", eval.Deny: "denies", eval.Pass: "passes"}[s.Action]
+	}
+	if s.Tier != eval.NetworkPolicyTier {
+		out.Tier, out.Priority = s.Tier.String(), &s.Priority
 	}
 	if s.Match != eval.No {
 		r := rule(s.Rule, s.Origin, s.Action.String())

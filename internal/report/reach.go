@@ -225,7 +225,7 @@ func reachMarkdown(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 // markdownLines puts lines into one cell of a table.
 func markdownLines(s string) string { return strings.ReplaceAll(markdown(s), "\n", "<br>") }
 
-// markdown makes a text mean nothing but itself: no cell, no HTML, no link, no emphasis.
+// markdown makes a text mean nothing but itself: no cell, no HTML, no link, no emphasis, nobody called.
 func markdown(s string) string { return markdownEscapes.Replace(s) }
 
 var markdownEscapes = func() *strings.Replacer {
@@ -233,6 +233,9 @@ var markdownEscapes = func() *strings.Replacer {
 	for _, c := range "&<>|`\\*_~[]!" {
 		pairs = append(pairs, string(c), fmt.Sprintf("&#%d;", c))
 	}
+	// Web addresses become links, and names after @ call people, without any mark; an @ written as an
+	// entity would, too, so that a character of no width has to part it from the name.
+	pairs = append(pairs, "://", "&#58;//", "www.", "www&#46;", "@", "@&#8203;")
 	return strings.NewReplacer(pairs...)
 }()
 

@@ -55,7 +55,7 @@ func (r *reader) kustomize(dir string) {
 			r.fail(cluster.Origin{File: top}, "kustomize: "+objects.SafeText(err.Error()), "")
 			continue
 		}
-		doc.Base = r.base
+		doc.Layer = r.layerOf(false)
 		r.b.Add(doc)
 	}
 }

@@ -23,8 +23,8 @@ type Options struct {
 	DefaultNamespace string
 	// SkipUnreadable lists what cannot be read in Snapshot.Unreadable instead of failing (S2).
 	SkipUnreadable bool
-	// Base: everything read belongs to a cluster over which other files may lie.
-	Base bool
+	// Layer: everything read lies over what was read into lower layers.
+	Layer int
 }
 
 // Read gives the Snapshot of everything the options name. The error is objects.InputErrors, with
@@ -41,7 +41,7 @@ func Read(o Options) (*cluster.Snapshot, error) {
 // objects already or be given them later. It fails only where there is nothing to read; problems of
 // what was read come from b.Build. DefaultNamespace and SkipUnreadable of the Builder count.
 func Load(b *objects.Builder, o Options) error {
-	r := &reader{b: b, stdin: o.Stdin, base: o.Base, done: map[string]bool{}}
+	r := &reader{b: b, stdin: o.Stdin, layer: o.Layer, done: map[string]bool{}}
 	before := b.Seen()
 	for _, path := range o.Files {
 		r.path(path)
@@ -71,7 +71,7 @@ func inputName(o Options) string {
 type reader struct {
 	b      *objects.Builder
 	stdin  io.Reader
-	base   bool
+	layer  int
 	done   map[string]bool // real paths of files and directories already read
 	errors objects.InputErrors
 }

@@ -33,10 +33,19 @@ func (r *reader) stream(name string, in io.Reader, isJSON bool) {
 	saved := false
 	f := &file{name: name, failed: r.fail, found: func(d objects.Doc, apiVersion, kind string) {
 		saved = saved || objects.IsSnapshotHeader(apiVersion, kind)
-		d.FromServer, d.Base = saved, saved || r.base
+		d.FromServer, d.Layer = saved, r.layerOf(saved)
 		r.b.Add(d)
 	}}
 	f.read(in, isJSON)
+}
+
+// layerOf gives the Builder's layer of an object: within each layer of input, files lie over a saved
+// snapshot.
+func (r *reader) layerOf(saved bool) int {
+	if saved {
+		return 2 * r.layer
+	}
+	return 2*r.layer + 1
 }
 
 // read finds the objects in a stream of either format.

@@ -34,8 +34,8 @@ type Doc struct {
 	// FromServer: the object was accepted by an API server, so that a policy which is not understood
 	// is news about Sallyport's age and not the user's mistake (S32).
 	FromServer bool
-	// Base: the object belongs to a cluster over which other objects may lie (S2).
-	Base bool
+	// Layer: the object lies over those of the same kind and name in lower layers (S2).
+	Layer int
 	// APIVersion and Kind are for items of a typed list, which may not say so themselves.
 	APIVersion, Kind string
 }
@@ -77,7 +77,7 @@ type item struct {
 	key        key
 	origin     cluster.Origin
 	fromServer bool
-	base       bool
+	layer      int
 	hash       uint64
 	slim       slim    // nil for a policy
 	policy     *policy // nil for everything else
@@ -235,7 +235,7 @@ func (b *Builder) addList(d Doc, head typeMeta, depth int) bool {
 		return true
 	}
 	for _, raw := range *list.Items {
-		sub := Doc{JSON: raw, Origin: d.Origin, FromServer: d.FromServer, Base: d.Base}
+		sub := Doc{JSON: raw, Origin: d.Origin, FromServer: d.FromServer, Layer: d.Layer}
 		sub.APIVersion, sub.Kind = ItemType(head.APIVersion, head.Kind)
 		b.add(sub, depth+1)
 	}
@@ -246,7 +246,7 @@ func (b *Builder) addKnown(d Doc, gk groupKind, info kindInfo) {
 	if !info.policy && info.slim == nil {
 		return
 	}
-	it := &item{origin: withoutLines(d.Origin), fromServer: d.FromServer, base: d.Base, hash: contentHash(d.JSON), ignores: d.Ignores}
+	it := &item{origin: withoutLines(d.Origin), fromServer: d.FromServer, layer: d.Layer, hash: contentHash(d.JSON), ignores: d.Ignores}
 	it.key.groupKind = gk
 	var names *nameMeta
 	if info.policy {
@@ -310,16 +310,17 @@ func (b *Builder) report(it *item) {
 	}
 }
 
-// chosen gives the item that counts for every key, sorted by key: what lies on top replaces the
-// base, and within one layer an object may be repeated but not contradicted (S2).
+// chosen gives the item that counts for every key, sorted by key: what lies on top replaces what is
+// below, and within one layer an object may be repeated but not contradicted (S2).
 func (b *Builder) chosen() []*item {
 	var out []*item
 	for _, k := range slices.SortedFunc(maps.Keys(b.items), key.compare) {
-		layer := slices.Clone(b.items[k])
-		slices.SortStableFunc(layer, func(a, c *item) int { return compareOrigin(a.origin, c.origin) })
-		if top := slices.DeleteFunc(slices.Clone(layer), func(it *item) bool { return it.base }); len(top) > 0 {
-			layer = top
+		top := 0
+		for _, it := range b.items[k] {
+			top = max(top, it.layer)
 		}
+		layer := slices.DeleteFunc(slices.Clone(b.items[k]), func(it *item) bool { return it.layer < top })
+		slices.SortStableFunc(layer, func(a, c *item) int { return compareOrigin(a.origin, c.origin) })
 		for _, it := range layer[1:] {
 			if it.hash != layer[0].hash {
 				b.errors = append(b.errors, twice(k, layer[0], it))

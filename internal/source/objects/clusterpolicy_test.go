@@ -205,7 +205,7 @@ func FuzzBuilder(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, server bool) {
 		b := NewBuilder(Options{SkipUnreadable: server})
-		b.Add(Doc{JSON: data, FromServer: server, Base: server})
+		b.Add(Doc{JSON: data, FromServer: server})
 		s, err := b.Build()
 		if err != nil {
 			_ = fmt.Sprint(err)
@@ -213,7 +213,7 @@ func FuzzBuilder(f *testing.F) {
 		}
 		for _, pruned := range b.Pruned() {
 			again := NewBuilder(Options{})
-			again.Add(Doc{JSON: pruned, FromServer: true, Base: true})
+			again.Add(Doc{JSON: pruned, FromServer: true})
 			s2, err := again.Build()
 			if err != nil {
 				t.Fatalf("cannot be read again: %v\n%s", err, pruned)

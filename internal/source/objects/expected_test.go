@@ -100,7 +100,25 @@ spec: {automountServiceAccountToken: false}
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: d, namespace: ops, annotations: {prometheus.io/scrape: "true"}}
-spec: {template: {metadata: {annotations: {prometheus.io/scrape: "true", prometheus.io/port: "70000", note: hunter2}}}}
+spec:
+  template:
+    metadata: {annotations: {prometheus.io/scrape: "true", prometheus.io/port: "70000", note: hunter2}}
+    spec:
+      containers:
+      - name: hunter2
+        ports: [{name: http, containerPort: 8080}]
+        livenessProbe: {periodSeconds: 5, httpGet: {path: /hunter2, port: http, httpHeaders: [{name: a, value: hunter2}]}}
+        readinessProbe: {tcpSocket: {port: 8080}}
+        startupProbe: {grpc: {port: 9090, service: hunter2}}
+      - livenessProbe: {httpGet: {port: http}} # another container's name
+        readinessProbe: {httpGet: {host: hunter2.example.com, port: 1}}
+        startupProbe: {exec: {command: [hunter2]}}
+      - livenessProbe: {tcpSocket: {port: "7000"}}
+        readinessProbe: {tcpSocket: {port: 70000}}
+        startupProbe: {httpGet: {port: hunter2}}
+      initContainers:
+      - {restartPolicy: Always, startupProbe: {httpGet: {port: 15021}}}
+      - {livenessProbe: {httpGet: {port: 2}}} # it runs once
 ---
 apiVersion: v1
 kind: Service
@@ -121,7 +139,7 @@ func expected(s *cluster.Snapshot) string {
 		fmt.Fprintf(&out, "%s %s/%s of %v %v in %v %v: %v\n", m.Kind, m.Namespace, m.Name, m.Selector.MatchLabels, m.Selector.MatchExpressions, m.EveryNamespace, m.Namespaces, m.Ports)
 	}
 	for _, p := range s.Pods {
-		fmt.Fprintf(&out, "pod %s: no token %v, scraped %v %d\n", p.Name, p.NoToken, p.Scraped, p.ScrapePort)
+		fmt.Fprintf(&out, "pod %s: no token %v, scraped %v %d, probed %v\n", p.Name, p.NoToken, p.Scraped, p.ScrapePort, p.Probed)
 	}
 	for _, v := range s.Services {
 		fmt.Fprintf(&out, "service %s %v\n", v.Name, v.Labels)
@@ -141,10 +159,10 @@ granted ops/operator
 granted tools/other
 PodMonitor monitoring/all of map[] [] in true [monitoring]: [{metrics 0 } { 9000 }]
 ServiceMonitor monitoring/db of map[app:db] [] in false [data shop]: [{metrics 0 } { 9188 } { 0 second} { 0 }]
-pod d: no token false, scraped true 0
-pod a: no token true, scraped true 9102
-pod b: no token false, scraped true 0
-pod c: no token true, scraped false 0
+pod d: no token false, scraped true 0, probed [7000 8080 9090 15021]
+pod a: no token true, scraped true 9102, probed []
+pod b: no token false, scraped true 0, probed []
+pod c: no token true, scraped false 0, probed []
 service db map[app:db]
 namespace monitoring
 namespace ops
@@ -175,6 +193,9 @@ namespace ops
 	if strings.Contains(saved.String(), "hunter2") || strings.Contains(saved.String(), "plains") || strings.Contains(saved.String(), "v1.apps") {
 		t.Errorf("too much is saved:\n%s", saved.String())
 	}
+	if n := strings.Count(saved.String(), "Probe:"); n != 4 {
+		t.Errorf("%d probes are saved, not one for each port:\n%s", n, saved.String())
+	}
 	again := expected(mustBuild(t, docs(t, saved.String())))
 	if diff := cmp.Diff(got, again); diff != "" {
 		t.Errorf("not the same after saving and reading (-want +got):\n%s", diff)
@@ -187,6 +208,7 @@ func TestExpectedProblems(t *testing.T) {
 		{"port of a webhook", "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {name: a}\nspec: {service: {namespace: x, name: s, port: 0}}", "service.port 0 is not between 1 and 65535"},
 		{"subjects of a binding", "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: a}\nsubjects: x", "subjects needs a list"},
 		{"name of a binding", "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: a/b}\nsubjects: [{kind: ServiceAccount, name: x}]", "may not contain '/'"},
+		{"probe", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{livenessProbe: {tcpSocket: {port: [1]}}}]}", "livenessProbe.tcpSocket.port"},
 		{"selector of a monitor", "apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\nmetadata: {name: a}\nspec: {selector: []}", "spec.selector needs a map"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,7 +32,7 @@ func docs(t testing.TB, text string) []Doc {
 
 func fromServer(list []Doc) []Doc {
 	for i := range list {
-		list[i].FromServer, list[i].Base = true, true
+		list[i].FromServer = true
 	}
 	return list
 }
@@ -365,7 +365,9 @@ func TestOverlay(t *testing.T) {
 		d := docs(t, policy(label))[0]
 		if server {
 			d.JSON = bytes.Replace(d.JSON, []byte(`"name":"p"`), []byte(`"name":"p","namespace":"default"`), 1)
-			d.FromServer, d.Base = true, true
+			d.FromServer = true
+		} else {
+			d.Layer = 1
 		}
 		d.Origin = cluster.Origin{File: label + ".yaml", Line: 7}
 		return d
@@ -375,6 +377,11 @@ func TestOverlay(t *testing.T) {
 		if len(s.NetworkPolicies) != 1 || s.NetworkPolicies[0].Object.Spec.PodSelector.MatchLabels["a"] != "new" {
 			t.Errorf("the file does not lie over the cluster: %+v", s.NetworkPolicies)
 		}
+	}
+	topmost := list("topmost", true)
+	topmost.Layer = 2
+	if s := mustBuild(t, []Doc{list("old", true), topmost, list("new", false)}); s.NetworkPolicies[0].Object.Spec.PodSelector.MatchLabels["a"] != "topmost" {
+		t.Errorf("the third layer does not lie over the second: %+v", s.NetworkPolicies)
 	}
 	for _, server := range []bool{false, true} {
 		_, err := buildAll(Options{SkipUnreadable: true}, []Doc{list("b", server), list("a", server)})

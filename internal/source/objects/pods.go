@@ -2,8 +2,8 @@ package objects
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -21,7 +21,7 @@ func (a *assembly) endpoints() {
 	for _, it := range a.pods {
 		o := it.slim.(*podObject)
 		owner := owners.of(it.key.namespace, it.key.name, &o.Metadata)
-		if it.base && replaced[owner] {
+		if it.layer < replaced[owner] {
 			continue
 		}
 		if o.Status.Phase == "Succeeded" || o.Status.Phase == "Failed" { // S5
@@ -43,25 +43,37 @@ func (a *assembly) endpoints() {
 	}
 }
 
-// replaced lists the workloads that a file changes over a cluster: their pods there are those of the old
-// template, and give way to the new one. Where only the number of replicas is another, the pods stay.
-func (a *assembly) replaced() map[cluster.Workload]bool {
-	out := map[cluster.Workload]bool{}
+// replaced gives the layer from which on pods of a workload count: those below one that changes its template
+// are of the old template, and give way to the new one. Where policies see no difference, the pods stay.
+func (a *assembly) replaced() map[cluster.Workload]int {
+	out := map[cluster.Workload]int{}
 	for _, it := range a.workloads {
-		if it.base {
-			continue
-		}
-		now, _, _ := templateOf(it.slim.(*workloadObject))
-		same := false
+		var below *item
 		for _, old := range a.b.items[it.key] {
-			if was, ok := old.slim.(*workloadObject); ok && old.base {
-				t, _, _ := templateOf(was)
-				same = reflect.DeepEqual(t, now)
+			if old.layer < it.layer && (below == nil || below.layer < old.layer) {
+				below = old
 			}
 		}
-		out[workloadOf(it.key)] = !same
+		if below == nil || !a.sameTemplate(it.key.namespace, below.slim.(*workloadObject), it.slim.(*workloadObject)) {
+			out[workloadOf(it.key)] = it.layer
+		}
 	}
 	return out
+}
+
+// sameTemplate compares what policies see of two templates: an API server fills in defaults which a file
+// leaves out.
+func (a *assembly) sameTemplate(namespace string, before, after *workloadObject) bool {
+	was, path, _ := templateOf(before)
+	is, _, _ := templateOf(after)
+	if was == nil || is == nil {
+		return was == is
+	}
+	p, q := a.podFrom(namespace, &was.Spec, was.Metadata.Labels, nil), a.podFrom(namespace, &is.Spec, is.Metadata.Labels, nil)
+	ports, _ := containerPorts(path, &was.Spec) // a template that counts is reported where it is used
+	others, _ := containerPorts(path, &is.Spec)
+	return maps.Equal(p.Labels, q.Labels) && p.HostNetwork == q.HostNetwork && p.NodeName == q.NodeName && p.Account == q.Account && p.Windows == q.Windows &&
+		slices.Equal(ports, others)
 }
 
 func workloadOf(k key) cluster.Workload {
@@ -96,7 +108,7 @@ func (a *assembly) podFrom(namespace string, spec *podSpec, labels, annotations 
 	}
 	windows := spec.OS != nil && spec.OS.Name == "windows" || spec.NodeSelector[osLabel] == "windows"
 	return cluster.Pod{Labels: labels, HostNetwork: spec.HostNetwork, NodeName: spec.NodeName, Account: account, Windows: windows,
-		NoToken: !a.mountsToken(namespace, account, spec), Scraped: annotations[scrapeAnnotation] == "true", ScrapePort: scrapePort(annotations)}
+		NoToken: !a.mountsToken(namespace, account, spec), Scraped: annotations[scrapeAnnotation] == "true", ScrapePort: scrapePort(annotations), Probed: probedPorts(spec)}
 }
 
 // addresses reads status.podIPs or status.hostIPs; the older single field counts if the list is empty.
@@ -149,7 +161,7 @@ func containerPorts(path string, spec *podSpec) ([]cluster.ContainerPort, []prob
 		add("containers", i, &spec.Containers[i])
 	}
 	for i := range spec.InitContainers {
-		if c := &spec.InitContainers[i]; c.RestartPolicy == "Always" {
+		if c := &spec.InitContainers[i]; c.keepsRunning() {
 			add("initContainers", i, c)
 		}
 	}

@@ -100,10 +100,11 @@ func (s *podSpec) trim() {
 	} else {
 		s.NodeSelector = nil
 	}
+	s.trimProbes()
 	for _, list := range []*[]container{&s.Containers, &s.InitContainers} {
 		var kept []container
 		for _, c := range *list {
-			if len(c.Ports) > 0 {
+			if len(c.Ports) > 0 || c.isProbed() {
 				kept = append(kept, c)
 			}
 		}

@@ -90,7 +90,13 @@ type podSpec struct {
 type container struct {
 	RestartPolicy string          `json:"restartPolicy,omitempty"`
 	Ports         []containerPort `json:"ports,omitempty"`
+	Liveness      *probe          `json:"livenessProbe,omitempty"`
+	Readiness     *probe          `json:"readinessProbe,omitempty"`
+	Startup       *probe          `json:"startupProbe,omitempty"`
 }
+
+// keepsRunning tells of an init container whether it runs beside the containers.
+func (c *container) keepsRunning() bool { return c.RestartPolicy == "Always" }
 
 type containerPort struct {
 	Name          string `json:"name,omitempty"`
