@@ -43,6 +43,29 @@ func TestLintExamples(t *testing.T) {
 		out, status := lintText(strings.Fields(command))
 		archive.Files = append(archive.Files, txtar.File{Name: command, Data: fmt.Appendf(nil, "%s[%d]\n", out, status)})
 	}
+	compareGolden(t, golden, archive)
+}
+
+// TestLintRecipes does the same for the recipes that everybody knows, which must be free of warnings unless
+// the golden file says that one is right.
+func TestLintRecipes(t *testing.T) {
+	archive := &txtar.Archive{Comment: []byte("What lint prints of every recipe, and its exit status. Written by go test ./cmd/sallyport -run TestLintRecipes -update; review the difference.\n")}
+	corpusFolders(t, func(dir string, _ *policytest.Scenario) {
+		if path := filepath.ToSlash(dir); strings.Contains(path, "/recipes/") {
+			out, status := lintText([]string{"lint", "-f", dir})
+			out = strings.ReplaceAll(out, dir+string(filepath.Separator), "")
+			archive.Files = append(archive.Files, txtar.File{Name: path[strings.Index(path, "/recipes/")+1:], Data: fmt.Appendf(nil, "%s[%d]\n", out, status)})
+		}
+	})
+	if len(archive.Files) < 15 {
+		t.Fatalf("only %d recipes", len(archive.Files))
+	}
+	compareGolden(t, "testdata/lint/recipes.txtar", archive)
+}
+
+// compareGolden compares what was printed with a golden file, or rewrites that under -update.
+func compareGolden(t *testing.T, golden string, archive *txtar.Archive) {
+	t.Helper()
 	got := txtar.Format(archive)
 	want, err := os.ReadFile(golden)
 	switch {
@@ -52,7 +75,7 @@ func TestLintExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("lint prints something else of the examples (%v):\n%s", err, firstDifference(string(want), string(got)))
+		t.Errorf("lint prints something else than %s (%v):\n%s", filepath.Base(golden), err, firstDifference(string(want), string(got)))
 	}
 }
 

@@ -154,13 +154,15 @@ func (q *question) subject(class int) Outcome {
 func (s *Search) Flows(class int, d flow.Direction, rule *policy.Rule, visit func(*flow.Flow, *policy.Query) bool) {
 	own := flow.End{Kind: flow.Pod, Index: s.m.Classes()[class].Members[0]}
 	pieces := portPieces{m: s.m, class: class, d: d, rule: rule, of: map[int][]netset.Entry{}}
+	var f flow.Flow // these two once for all ends, as they go to the heap
+	var query policy.Query
 	for _, i := range s.remotes.candidates(rule) {
 		r := &s.remotes.list[i]
-		f := flow.Flow{From: r.End, To: own, Family: r.Family}
+		f = flow.Flow{From: r.End, To: own, Family: r.Family}
 		if d == flow.Egress {
 			f.From, f.To = own, r.End
 		}
-		query, _, _ := s.m.NewQuery(&f, d)
+		query, _, _ = s.m.NewQuery(&f, d)
 		s.work++
 		for _, piece := range pieces.at(query.DestClass) {
 			f.Proto, f.Port = piece.Proto, piece.Range.First

@@ -207,3 +207,34 @@ func TestSplitWorkload(t *testing.T) {
 		t.Errorf("%v: the outside is not among those that may", results[0].Against)
 	}
 }
+
+// TestAllowedInNoFamily: a pod that shares no family with the other side is not allowed anything, though
+// others of its side are.
+func TestAllowedInNoFamily(t *testing.T) {
+	pod := func(name, addr string) cluster.Pod {
+		return cluster.Pod{Namespace: "a", Name: name, Owner: cluster.Workload{Namespace: "a", Kind: "pod", Name: name}, Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
+	}
+	s := &cluster.Snapshot{Namespaces: []cluster.Namespace{{Name: "a", Labels: map[string]string{cluster.MetadataNameLabel: "a"}}},
+		Pods: []cluster.Pod{pod("four", "10.0.0.1"), pod("six", "fd00::6")}}
+	r := question.NewResolver(policy.Compile(s, policy.Options{}), "a")
+	from := []expect.End{parsed(t, "a/four"), parsed(t, "a/six")}
+	four := []expect.End{parsed(t, "203.0.113.0/24")}
+	for _, c := range []struct {
+		test expect.Test
+		want string
+	}{
+		{expect.Test{Kind: expect.Allow, From: from, To: four}, `test "": a/pod/six shares no address family with any end on the other side, so nothing can be allowed`},
+		{expect.Test{Kind: expect.Allow, From: four, To: from}, `test "": a/pod/six shares no address family with any end on the other side, so nothing can be allowed`},
+		{expect.Test{Kind: expect.Allow, From: from, To: append(four, parsed(t, "2001:db8::/32"))}, ""},
+		{expect.Test{Kind: expect.Deny, From: from, To: four}, ""},
+	} {
+		_, errs := expect.Run(r, []expect.Test{c.test})
+		got := ""
+		for _, err := range errs {
+			got += err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s %v → %v: %q, not %q", c.test.Kind, c.test.From, c.test.To, got, c.want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package expect
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -16,8 +17,9 @@ import (
 // one that names something that is not there; results is then empty.
 func Run(r *question.Resolver, tests []Test) (results []Result, errs []error) {
 	run := &running{resolver: r}
+	finder := &resolver{Resolver: r, known: map[endKey]*set{}}
 	for i := range tests {
-		t, err := newResolved(r, &tests[i])
+		t, err := newResolved(finder, &tests[i])
 		if err != nil {
 			errs = append(errs, &Error{tests[i].Origin, tests[i].Name, err})
 			continue
@@ -48,25 +50,19 @@ type resolved struct {
 	unknown  []string
 }
 
-func newResolved(r *question.Resolver, t *Test) (*resolved, error) {
-	out := &resolved{Test: t}
-	finder := &resolver{Resolver: r}
-	for i := range t.From {
-		s, err := finder.set(&t.From[i], true)
-		if err != nil {
-			return nil, err
-		}
-		out.from = append(out.from, s)
+func newResolved(finder *resolver, t *Test) (out *resolved, err error) {
+	out = &resolved{Test: t}
+	if out.from, err = finder.sets(t.From, true); err != nil {
+		return nil, err
 	}
-	for i := range t.To {
-		s, err := finder.set(&t.To[i], false)
-		if err != nil {
-			return nil, err
-		}
-		out.to = append(out.to, s)
+	if out.to, err = finder.sets(t.To, false); err != nil {
+		return nil, err
 	}
-	slices.Sort(finder.unknown)
-	out.unknown = slices.Compact(finder.unknown)
+	for _, s := range slices.Concat(out.from, out.to) {
+		out.unknown = append(out.unknown, s.unknown...)
+	}
+	slices.Sort(out.unknown)
+	out.unknown = slices.Compact(out.unknown)
 	return out, nil
 }
 
@@ -82,11 +78,13 @@ type running struct {
 func (run *running) analyse(tests []Test) {
 	snap := run.resolver.Model.Snapshot()
 	marks := make([]strings.Builder, len(snap.Pods))
-	number := 0
+	signed := map[*set]bool{}
 	for _, t := range run.tests {
 		for _, s := range slices.Concat(t.from, t.to) {
-			s.sign(marks, number)
-			number++
+			if !signed[s] {
+				s.sign(marks, len(signed))
+				signed[s] = true
+			}
 		}
 	}
 	space, outside := run.resolver.Divided(prefixes(tests))
@@ -158,6 +156,7 @@ func (run *running) evaluate(t *resolved) (Result, error) {
 	}
 	var fails, unsure []Against
 	sources, destinations := run.sources(t), run.destinations(t)
+	paired := map[int]bool{}
 	for _, from := range sources {
 		for i := range destinations {
 			to := &destinations[i]
@@ -169,6 +168,7 @@ func (run *running) evaluate(t *resolved) (Result, error) {
 				continue
 			}
 			out.Pairs++
+			paired[from], paired[to.party] = true, true
 			f, u := against(t.Kind, decisions, to)
 			fails = run.note(fails, from, to, f, failing)
 			unsure = run.note(unsure, from, to, u, flow.Unknown, flow.Ambiguous)
@@ -176,6 +176,11 @@ func (run *running) evaluate(t *resolved) (Result, error) {
 	}
 	if out.Pairs == 0 && t.Kind != Only && len(t.unknown) == 0 { // for Only it means that there is nobody else
 		return out, errors.New("it is about no connection at all: its ends are one pod, or share no address family")
+	}
+	if t.Kind == Allow && len(t.unknown) == 0 {
+		if err := run.unpaired(sources, destinations, paired); err != nil {
+			return out, err
+		}
 	}
 	list := fails
 	switch {
@@ -191,6 +196,24 @@ func (run *running) evaluate(t *resolved) (Result, error) {
 	out.Against = list[:min(len(list), MaxAgainst)]
 	out.More = len(list) - len(out.Against)
 	return out, nil
+}
+
+// unpaired refuses a pod that shares no address family with any end on the other side: nothing is allowed
+// to it, and nothing was compared. A pod on both sides may be alone with itself.
+func (run *running) unpaired(sources []int, destinations []asked, paired map[int]bool) error {
+	sides := map[int]int{}
+	for _, party := range sources {
+		sides[party]++
+	}
+	for i := range destinations {
+		sides[destinations[i].party]++
+	}
+	for party := range run.reach.Parties {
+		if sides[party] == 1 && !paired[party] && run.pod[party] >= 0 {
+			return fmt.Errorf("%s shares no address family with any end on the other side, so nothing can be allowed", run.reach.Parties[party].Name)
+		}
+	}
+	return nil
 }
 
 // against compares what an expectation says of one pair with the decisions on it: the ports that fail, and

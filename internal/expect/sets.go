@@ -13,13 +13,14 @@ import (
 	"sallyport.dev/sallyport/internal/question"
 )
 
-// set is what an end stands for.
+// set is what an end stands for. All ends that are written alike share one.
 type set struct {
 	pods    map[int]netset.PortSet // with the ports asked there; every port where none was given
 	regions []policy.Region
 	// anyPort: no port was given, so that one open port is a connection.
 	anyPort bool
 	ports   netset.PortSet // asked at regions
+	unknown []string       // namespaces whose labels would have to be known
 }
 
 // prefixes lists the CIDRs and addresses that tests name, so that the outside is divided by them.
@@ -40,7 +41,47 @@ func prefixes(tests []Test) []netip.Prefix {
 // resolver finds what ends stand for.
 type resolver struct {
 	*question.Resolver
-	unknown []string // namespaces whose labels would have to be known
+	known map[endKey]*set
+}
+
+// endKey tells ends apart that do not stand for the same.
+type endKey struct {
+	text       string // of a term
+	selected   bool
+	namespace  string // of a selection, as the next two
+	namespaces string
+	pods       string
+	port       question.PortTerm
+	source     bool
+}
+
+func keyOf(e *End, source bool) endKey {
+	if e.Select == nil {
+		return endKey{text: e.Text, port: e.Port, source: source}
+	}
+	return endKey{selected: true, namespace: e.Select.Namespace, namespaces: e.Select.Namespaces.Key(), pods: e.Select.Pods.Key(), port: e.Port, source: source}
+}
+
+// sets gives what a list of ends stands for, each once.
+func (r *resolver) sets(ends []End, source bool) ([]*set, error) {
+	var out []*set
+	seen := map[*set]bool{}
+	for i := range ends {
+		key := keyOf(&ends[i], source)
+		s := r.known[key]
+		if s == nil {
+			var err error
+			if s, err = r.set(&ends[i], source); err != nil {
+				return nil, err
+			}
+			r.known[key] = s
+		}
+		if !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	return out, nil
 }
 
 func (r *resolver) set(e *End, source bool) (*set, error) {
@@ -70,7 +111,7 @@ func (r *resolver) selected(s *set, e *End) error {
 		}
 	}
 	slices.Sort(unsure)
-	r.unknown = append(r.unknown, slices.Compact(unsure)...)
+	s.unknown = slices.Compact(unsure)
 	if len(s.pods) == 0 && len(unsure) == 0 {
 		return fmt.Errorf("no pod matches %s", e.Text)
 	}

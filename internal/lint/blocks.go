@@ -97,7 +97,7 @@ func serviceAddress(r *run) {
 	pods, nodes := r.addresses()
 	r.blocks(func(a *blockAt) {
 		in := inBlock(services, a.block)
-		if len(in) == 0 {
+		if len(in) == 0 || narrow(a.block) && answeredOnNode(&snap.Services[in[0].at]) && r.nodeCache(a.p) {
 			return
 		}
 		s := &snap.Services[in[0].at]
@@ -117,7 +117,20 @@ func serviceAddress(r *run) {
 		if a.d == flow.Ingress {
 			reason = "No packet comes from the address of a Service."
 		}
-		r.add(a.finding(message, reason, fix))
+		f := a.finding(message, reason, fix)
+		if narrow(a.block) && a.holdsBackends(s) {
+			f.Severity, f.Fix = Note, "Take it out: the rule names the addresses of its backends too."
+		}
+		r.add(f)
+	})
+}
+
+// holdsBackends tells whether blocks of the rule hold every address that EndpointSlices give a Service.
+func (a *blockAt) holdsBackends(s *cluster.Service) bool {
+	return len(s.Slices) > 0 && !slices.ContainsFunc(s.Slices, func(b cluster.Backend) bool {
+		return !slices.ContainsFunc(a.rule.Peers, func(p policy.Peer) bool {
+			return slices.ContainsFunc(p.Blocks, func(block policy.Block) bool { return block.CIDR.IsValid() && block.Contains(b.Addr) })
+		})
 	})
 }
 
@@ -163,8 +176,9 @@ func blockOverCluster(r *run) {
 			return // see blockOfEverything
 		}
 		var what []string
-		if in := r.podsIn(pods, a.block); in != "" {
-			what = append(what, in)
+		inPods := r.podsIn(pods, a.block)
+		if inPods != "" {
+			what = append(what, inPods)
 		}
 		if in := inBlock(nodes, a.block); len(in) > 0 && !narrow(a.block) { // a narrow one means them
 			what = append(what, "holds addresses of nodes: "+holders(in))
@@ -183,7 +197,11 @@ func blockOverCluster(r *run) {
 		if a.rule.Action == policy.Deny {
 			verb = "also denies them"
 		}
-		r.add(a.finding(fmt.Sprintf("%s %s", a.block, strings.Join(what, ", and ")), "The rule "+verb+", whatever their labels are.", fix))
+		f := a.finding(fmt.Sprintf("%s %s", a.block, strings.Join(what, ", and ")), "The rule "+verb+", whatever their labels are.", fix)
+		if inPods == "" {
+			f.Severity = Note // the network of the nodes is often what is meant: no selector is for them
+		}
+		r.add(f)
 	})
 }
 

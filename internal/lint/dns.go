@@ -64,12 +64,27 @@ func (r *run) resolver() *resolver {
 	if len(out.targets) == 0 {
 		return nil
 	}
-	for i := range snap.Pods {
-		if p := &snap.Pods[i]; p.HostNetwork && p.Namespace == dnsNamespaces[0] && p.Labels["k8s-app"] == "node-local-dns" {
-			out.cache = r.cacheTargets()
-		}
+	if r.runsNodeCache() {
+		out.cache = r.cacheTargets()
 	}
 	return out
+}
+
+// runsNodeCache tells whether the input has the cache that clusters may run on each node.
+func (r *run) runsNodeCache() bool {
+	pods := r.Model.Snapshot().Pods
+	return slices.ContainsFunc(r.population().host[dnsNamespaces[0]], func(i int) bool { return pods[i].Labels["k8s-app"] == "node-local-dns" })
+}
+
+// nodeCache tells whether nodes have a cache, in the input or because an egress rule of a policy is about its address.
+func (r *run) nodeCache(p *policy.Policy) bool {
+	return r.runsNodeCache() || blocksOf(p, namesLocalDNS)
+}
+
+// answeredOnNode tells whether a Service is the cluster's DNS: a cache on the node answers at its address, so
+// that policies see it.
+func answeredOnNode(s *cluster.Service) bool {
+	return slices.Contains(dnsNamespaces, s.Namespace) && slices.ContainsFunc(s.Ports, func(p cluster.ServicePort) bool { return p.Port == dnsPort })
 }
 
 // addBackends adds the pods behind a port of a Service.
@@ -137,6 +152,9 @@ func (r *run) eachDNS(proto netset.Proto) {
 	var g gathered
 	for class := range r.Model.Classes() {
 		if f, ok := r.dnsOf(x, class, proto); ok {
+			if _, meant := r.allowsAddress(class); !meant && r.namesAddressesOnly(class) {
+				f.Severity = Note
+			}
 			g.add(f, r.workloads([]int{class})...)
 		}
 	}
@@ -195,7 +213,7 @@ func (r *run) cutFrom(x *resolver, class int, proto netset.Proto) (witness flow.
 		return witness, d, false
 	}
 	others := x.cache
-	if r.namesLocalDNS(class) {
+	if r.eachBlock(class, namesLocalDNS) {
 		others = append(slices.Clone(others), x.local)
 	}
 	d = flow.Egress
@@ -231,14 +249,17 @@ func (r *run) connects(class int) bool {
 
 // eachBlock visits the blocks in the egress rules of the NetworkPolicies of a class until visit gives true.
 func (r *run) eachBlock(class int, visit func(*policy.Block) bool) bool {
-	for _, p := range r.Model.Classes()[class].Subject(flow.Egress).Policies {
-		rules := p.Rules(flow.Egress)
-		for i := range rules {
-			for j := range rules[i].Peers {
-				for k := range rules[i].Peers[j].Blocks {
-					if visit(&rules[i].Peers[j].Blocks[k]) {
-						return true
-					}
+	return slices.ContainsFunc(r.Model.Classes()[class].Subject(flow.Egress).Policies, func(p *policy.Policy) bool { return blocksOf(p, visit) })
+}
+
+// blocksOf visits the blocks in the egress rules of a policy until visit gives true.
+func blocksOf(p *policy.Policy, visit func(*policy.Block) bool) bool {
+	rules := p.Rules(flow.Egress)
+	for i := range rules {
+		for j := range rules[i].Peers {
+			for k := range rules[i].Peers[j].Blocks {
+				if visit(&rules[i].Peers[j].Blocks[k]) {
+					return true
 				}
 			}
 		}
@@ -246,9 +267,22 @@ func (r *run) eachBlock(class int, visit func(*policy.Block) bool) bool {
 	return false
 }
 
-// namesLocalDNS tells whether a rule is about the node's cache: then there is one, in the input or not.
-func (r *run) namesLocalDNS(class int) bool {
-	return r.eachBlock(class, func(b *policy.Block) bool { return b.CIDR.IsValid() && b.CIDR.Bits() >= 16 && b.Contains(localDNS) })
+// namesLocalDNS tells whether a block is for the node's cache: then there is one, in the input or not.
+func namesLocalDNS(b *policy.Block) bool {
+	return b.CIDR.IsValid() && b.CIDR.Bits() >= 16 && b.Contains(localDNS)
+}
+
+// namesAddressesOnly tells whether all that the rules of a class's NetworkPolicies let out to is some machines
+// by address, which need no names.
+func (r *run) namesAddressesOnly(class int) bool {
+	policies := r.Model.Classes()[class].Subject(flow.Egress).Policies
+	return len(policies) > 0 && !slices.ContainsFunc(policies, func(p *policy.Policy) bool {
+		return slices.ContainsFunc(p.Rules(flow.Egress), func(rule policy.Rule) bool {
+			return len(rule.Peers) == 0 || slices.ContainsFunc(rule.Peers, func(peer policy.Peer) bool {
+				return peer.Kind != policy.BlockPeer || !slices.ContainsFunc(peer.Blocks, func(b policy.Block) bool { return b.CIDR.IsValid() && narrow(&b) })
+			})
+		})
+	})
 }
 
 // allowsAddress gives the resolver's Service address that a rule is about.

@@ -49,6 +49,7 @@ func (l labelled) with(o labelled, p *population) labelled {
 type population struct {
 	classes  map[string][]int         // by namespace
 	byLabel  map[[2]string][]int      // classes by key and value
+	prefixes map[string]bool          // of the keys of pods' labels
 	labels   map[string]labelled      // of pods, by namespace; made when asked for
 	spaces   labelled                 // of the namespaces in the input
 	known    []*cluster.Namespace     // those whose labels are in the input
@@ -66,13 +67,16 @@ func (r *run) population() *population {
 	if r.people != nil {
 		return r.people
 	}
-	p := &population{classes: map[string][]int{}, byLabel: map[[2]string][]int{}, labels: map[string]labelled{},
+	p := &population{classes: map[string][]int{}, byLabel: map[[2]string][]int{}, prefixes: map[string]bool{}, labels: map[string]labelled{},
 		spaces: labelled{}, matched: map[string]namespaceList{}, host: map[string][]int{}, services: serviceIndex{of: map[int][]*cluster.Service{}}}
 	for i := range r.Model.Classes() {
 		c := &r.Model.Classes()[i]
 		p.classes[c.Namespace] = append(p.classes[c.Namespace], i)
 		for k, v := range c.Labels {
 			p.byLabel[[2]string{k, v}] = append(p.byLabel[[2]string{k, v}], i)
+			if prefix, _, ok := strings.Cut(k, "/"); ok {
+				p.prefixes[prefix] = true
+			}
 		}
 	}
 	snap := r.Model.Snapshot()

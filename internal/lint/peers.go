@@ -38,7 +38,8 @@ func (r *run) emptyPeers(visit func(p *policy.Policy, d flow.Direction, rule *po
 			if i > 0 && r.slip(p, d, rule, i-1) != nil { // which is about both
 				continue
 			}
-			s := selection{peer.Namespace, peer.Namespaces, peer.Pods}
+			s := selection{namespace: peer.Namespace, namespaces: peer.Namespaces, pods: peer.Pods}
+			s.alone = s.namespace != "" && len(p.Pods) > 0 && len(r.search().Subjects(p, d)) == len(r.population().classes[s.namespace])
 			if m, ok := r.missOf(s, true); ok && (p.Tier == policy.NetworkPolicyTier || m.likely) {
 				visit(p, d, rule, i, m)
 			}

@@ -86,10 +86,14 @@ func servicePort(r *run) {
 		if s == nil {
 			return
 		}
-		r.add(a.finding(
-			fmt.Sprintf("%s/%s is the port of Service %s/%s, whose pods have it at %s", port.Proto, port.Range, s.Namespace, s.Name, target),
+		f := a.finding(
+			fmt.Sprintf("%s/%s is the port of Service %s/%s, whose pods have it at %s", port.Proto, port.Range, s.Namespace, s.Name, target.words()),
 			fmt.Sprintf("Policies see the packet at the pod, and there none of the destinations has port %s.", port.Range),
-			"Write the port of the pods: "+target+"."))
+			"Write the port of the pods: "+target.words()+".")
+		if slices.ContainsFunc(a.rule.Ports, func(o policy.Port) bool { return target.allowed(&o) }) {
+			f.Severity, f.Fix = Note, "Take it out: the rule names the port of the pods too."
+		}
+		r.add(f)
 	})
 	if r.population().services.work > maxServiceWork {
 		r.tooMuch("not all ports of rules were compared with those of Services", "That would be too much work.")
@@ -105,12 +109,30 @@ type serviceIndex struct {
 	work int
 }
 
+// podPort is what a Service's port leads to.
+type podPort struct {
+	name  string // as the Service has it; empty where it has a number
+	port  uint16
+	proto netset.Proto
+}
+
+func (t podPort) words() string {
+	if t.name != "" {
+		return fmt.Sprintf("%s (%d)", t.name, t.port)
+	}
+	return fmt.Sprint(t.port)
+}
+
+func (t podPort) allowed(p *policy.Port) bool {
+	return p.Proto == t.proto && (p.Name != "" && p.Name == t.name || p.Name == "" && p.Range.Contains(t.port))
+}
+
 // mistaken finds a Service of which the port is, where none of the destinations has that port itself.
-func (r *run) mistaken(classes []int, port *policy.Port) (found *cluster.Service, target string) {
+func (r *run) mistaken(classes []int, port *policy.Port) (found *cluster.Service, target podPort) {
 	for _, class := range classes {
 		for _, pod := range r.Model.Classes()[class].Members {
 			if declares(&r.Model.Snapshot().Pods[pod], port) {
-				return nil, ""
+				return nil, target
 			}
 		}
 		for _, s := range r.servicesOf(class) {
@@ -120,12 +142,9 @@ func (r *run) mistaken(classes []int, port *policy.Port) (found *cluster.Service
 				switch {
 				case sp.Proto != port.Proto || s.Headless:
 				case own == port.Range.First:
-					return nil, ""
+					return nil, target
 				case sp.Port == port.Range.First && own != 0 && found == nil:
-					found, target = s, fmt.Sprint(own)
-					if sp.TargetName != "" {
-						target = sp.TargetName + " (" + target + ")"
-					}
+					found, target = s, podPort{sp.TargetName, own, sp.Proto}
 				}
 			}
 		}

@@ -78,7 +78,8 @@ func testScenarios(t *testing.T, path string) {
 	}
 }
 
-// findings gives what a rule finds in manifests, a line for each finding and one each for why and what to do.
+// findings gives what a rule finds in manifests, a line for each finding, which begins with
+// the severity where that is milder than the rule's, and one each for why and what to do.
 func findings(t *testing.T, rule, common, text string) string {
 	t.Helper()
 	b := objects.NewBuilder(objects.Options{})
@@ -111,7 +112,11 @@ func findings(t *testing.T, rule, common, text string) string {
 	var out strings.Builder
 	for _, f := range lint.Run(&in) {
 		if f.Rule.ID == rule {
-			fmt.Fprintf(&out, "%s\n  %s\n  %s\n", strings.TrimSpace(f.Object.String()+" "+f.Path), f.Message, strings.TrimSpace(f.Reason+" "+f.Fix))
+			at := f.Object.String() + " " + f.Path
+			if f.Severity != f.Rule.Severity {
+				at = f.Severity.String() + ": " + at
+			}
+			fmt.Fprintf(&out, "%s\n  %s\n  %s\n", strings.TrimSpace(at), f.Message, strings.TrimSpace(f.Reason+" "+f.Fix))
 		}
 	}
 	return out.String()

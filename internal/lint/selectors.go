@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -33,7 +34,7 @@ func selectsNothing(r *run) {
 		if p.Namespace == "" {
 			path = "spec.subject"
 		}
-		if m, ok := r.missOf(selection{p.Namespace, p.Namespaces, p.Pods}, false); ok {
+		if m, ok := r.missOf(selection{namespace: p.Namespace, namespaces: p.Namespaces, pods: p.Pods}, false); ok {
 			r.add(onPolicy(p, path, m.message, "The policy has no effect.", m.fix))
 		}
 	}
@@ -66,6 +67,7 @@ type selection struct {
 	namespace  string // empty: Namespaces counts
 	namespaces policy.Selector
 	pods       policy.Selector
+	alone      bool // the input has no pods there but those that the policy selects
 }
 
 // miss says that a selection matches nothing, and what may have been meant.
@@ -114,6 +116,9 @@ func (r *run) awaits(s policy.Selector) bool {
 // podMiss is about pods of namespaces that are there.
 func (r *run) podMiss(s selection, namespaces []string, peer bool) (m miss, ok bool) {
 	people := r.population()
+	if r.setByControllers(s.pods) {
+		return miss{}, false
+	}
 	var used labelled
 	populated := 0
 	for _, ns := range namespaces {
@@ -127,6 +132,9 @@ func (r *run) podMiss(s selection, namespaces []string, peer bool) (m miss, ok b
 		what += fmt.Sprintf(" (none has %s)", q)
 	}
 	if hosts := r.hostPods(s.pods, namespaces); len(hosts) > 0 && peer {
+		if len(s.pods) == 0 {
+			return miss{message: "no pod " + inWords(s, namespaces) + " can be selected, as all use hostNetwork: " + list(hosts), fix: "Name their nodes' addresses in an ipBlock: no selector selects such pods."}, true
+		}
 		return miss{message: what + " but such as use hostNetwork: " + list(hosts), fix: "Name their nodes' addresses in an ipBlock: no selector selects such pods."}, true
 	}
 	if near := r.nearest(s.pods, used); near != nil {
@@ -138,7 +146,7 @@ func (r *run) podMiss(s selection, namespaces []string, peer bool) (m miss, ok b
 	if class := r.matching(s.pods, func(ns string) bool { return !slices.Contains(namespaces, ns) }); class >= 0 {
 		return r.elsewhere(s, what, class, peer), true
 	}
-	if populated == 0 || populated == 1 && r.ofTheCluster(namespaces) {
+	if populated == 0 || s.alone || populated == 1 && r.ofTheCluster(namespaces) || r.setByOperators(s.pods, used) {
 		return miss{}, false
 	}
 	if q, lacks := used.lacking(s.pods); lacks && used[q.Key] != nil {
@@ -150,6 +158,27 @@ func (r *run) podMiss(s selection, namespaces []string, peer bool) (m miss, ok b
 // ofTheCluster tells whether kube-system is among namespaces, and the input need not say what runs there.
 func (r *run) ofTheCluster(namespaces []string) bool {
 	return r.Model.Snapshot().Revision == "" && len(r.population().classes[kubeSystem]) > 0 && slices.Contains(namespaces, kubeSystem)
+}
+
+// controllerLabels are set by Kubernetes on the pods that it makes from a template.
+var controllerLabels = []string{"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index", "job-name", "controller-uid",
+	"batch.kubernetes.io/job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-completion-index",
+	"pod-template-hash", "controller-revision-hash", "pod-template-generation"}
+
+// setByControllers tells whether a selector asks for a label that no template carries, where the input is
+// not what a server has.
+func (r *run) setByControllers(s policy.Selector) bool {
+	return r.Model.Snapshot().Revision == "" && slices.ContainsFunc(s, func(q policy.Requirement) bool {
+		return asks(q) && slices.Contains(controllerLabels, q.Key)
+	})
+}
+
+// setByOperators tells whether a selector asks for a label that nobody there has, and whose prefix no pod
+// of the input has in any label: an operator may set it on pods of its own, which no file says.
+func (r *run) setByOperators(s policy.Selector, used labelled) bool {
+	q, lacks := used.lacking(s)
+	prefix, _, prefixed := strings.Cut(q.Key, "/")
+	return r.Model.Snapshot().Revision == "" && lacks && prefixed && prefix != "app.kubernetes.io" && !r.population().prefixes[prefix]
 }
 
 // inWords says where a selection looks for pods.
@@ -297,7 +326,11 @@ func selectsHostNetwork(r *run) {
 		if !chosen[p.Number()] {
 			reason = "A hostNetwork pod has its node's address, and is as open as its node. The policy selects no other pod, so it has no effect."
 		}
-		r.add(onPolicy(p, path, "the policy cannot touch these, because they use hostNetwork: "+list(hosts), reason,
-			"Take hostNetwork out of the pods if they do not need it, or protect their nodes by other means."))
+		f := onPolicy(p, path, "the policy cannot touch these, because they use hostNetwork: "+list(hosts), reason,
+			"Take hostNetwork out of the pods if they do not need it, or protect their nodes by other means.")
+		if len(p.Pods) == 0 {
+			f.Severity = Note // it is for whatever comes into the namespace
+		}
+		r.add(f)
 	}
 }

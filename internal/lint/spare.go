@@ -111,7 +111,8 @@ func (f *spareSearch) wholePolicy(p *policy.Policy) bool {
 }
 
 // isolators gives, for each direction that a NetworkPolicy isolates, another one that selects all that
-// it selects, now and later.
+// it selects, now and later. One that only denies is there to stay when those with rules go: only another
+// one that only denies makes it spare.
 func (f *spareSearch) isolators(p *policy.Policy) ([]*policy.Policy, bool) {
 	if p.Tier != policy.NetworkPolicyTier {
 		return nil, false
@@ -126,7 +127,9 @@ func (f *spareSearch) isolators(p *policy.Policy) ([]*policy.Policy, bool) {
 			return nil, false // that it selects nothing is another rule's word
 		}
 		list := f.r.Model.Classes()[classes[0]].Subject(d).Policies
-		i := slices.IndexFunc(list, func(o *policy.Policy) bool { return o != p && !f.gone[o] && selectsAll(o, p) })
+		i := slices.IndexFunc(list, func(o *policy.Policy) bool {
+			return o != p && !f.gone[o] && selectsAll(o, p) && (len(p.Rules(d)) > 0 || len(o.Rules(d)) == 0)
+		})
 		if i < 0 {
 			return nil, false
 		}

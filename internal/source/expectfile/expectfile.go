@@ -33,6 +33,9 @@ const (
 // maxSize bounds one file.
 const maxSize = 4 << 20
 
+// maxEnds bounds the ends of all tests of one file, each alias counted as what it stands for.
+const maxEnds = 100_000
+
 // File is one PolicyTest.
 type File struct {
 	Path  string
@@ -157,6 +160,7 @@ func parse(path string, data []byte) ([]File, error) {
 type reader struct {
 	path   string
 	errors objects.InputErrors
+	count  int // of ends read so far
 }
 
 func (r *reader) origin(line int) cluster.Origin { return cluster.Origin{File: r.path, Line: line} }
@@ -338,7 +342,14 @@ func (r *reader) ends(n, parent *yaml.Node, what string, withPort bool) []expect
 		return nil
 	}
 	var out []expect.End
-	for _, item := range list(n) {
+	items := list(n)
+	if r.count += len(items); r.count > maxEnds {
+		if r.count-len(items) <= maxEnds { // once
+			r.fail(parent.Line, fmt.Sprintf("more than %d ends in one file", maxEnds), "divide the tests into several files, or name ends by * and by labels")
+		}
+		return nil
+	}
+	for _, item := range items {
 		var e expect.End
 		var err error
 		if item.Kind == yaml.MappingNode {
