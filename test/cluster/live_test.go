@@ -206,6 +206,53 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestReaderRoles: the rights in deploy/reader.yaml are enough, for a whole cluster and for one namespace.
+func TestReaderRoles(t *testing.T) {
+	shop(t)
+	text, err := os.ReadFile("../../deploy/reader.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var roles []string
+	for _, doc := range strings.Split(string(text), "\n---\n") {
+		o := fromYAML(t, doc)
+		create(t, o)
+		roles = append(roles, o.text("metadata", "name"))
+	}
+	bind := func(user, kind, namespace, role string) {
+		meta := map[string]any{"name": user + "-" + role}
+		if namespace != "" {
+			meta["namespace"] = namespace
+		}
+		create(t, object{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": meta,
+			"roleRef":  map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+			"subjects": []any{map[string]any{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}}})
+	}
+	for _, name := range []string{"whole", "part"} {
+		if err := server.authority.issue(name, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, role := range roles {
+		bind("whole", "ClusterRoleBinding", "", role)
+	}
+	bind("part", "RoleBinding", "back", roles[0])
+
+	whole := kubeconfig(t, "whole", server.URL, "")
+	out, _ := sallyport(t, 0, "check", "front/web", "back/db:5432", "--kubeconfig", whole)
+	if strings.Contains(out, "not read") {
+		t.Errorf("with the roles: %s", out)
+	}
+	out, stderr, status, err := run("lint", "--kubeconfig", whole)
+	if err != nil || status == 1 || strings.Contains(out, "not read") || !strings.Contains(out, "uncovered-pods") {
+		t.Errorf("lint: status %d, %v: %s%s", status, err, out, stderr)
+	}
+	out, _ = sallyport(t, 2, "check", "pod/job", "pod/db:5432", "--kubeconfig", kubeconfig(t, "part", server.URL, "back"))
+	if !strings.Contains(out, "only namespace back could be read") {
+		t.Errorf("with the role in one namespace: %s", out)
+	}
+}
+
 // TestFilesOverCluster: a file lies over the cluster, and diff says what it would change there.
 func TestFilesOverCluster(t *testing.T) {
 	shop(t)
