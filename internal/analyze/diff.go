@@ -31,6 +31,7 @@ type Diff struct {
 	change      map[cluster.PolicyRef]Changed
 	facts       []EndChange
 	groups      map[groupsKey][]podGroup
+	plain       map[[2]uint32][]Change // by the one decision before and the one after
 	byNodes     map[nodesKey]uint32
 }
 
@@ -94,7 +95,7 @@ func openness(verdict string) int {
 
 // NewDiff compares two analyses, which must have been made with the same space and pieces of the outside.
 func NewDiff(was, is *Reach) *Diff {
-	d := &Diff{sides: [2]*Reach{was, is}, groups: map[groupsKey][]podGroup{}, byNodes: map[nodesKey]uint32{}}
+	d := &Diff{sides: [2]*Reach{was, is}, groups: map[groupsKey][]podGroup{}, plain: map[[2]uint32][]Change{}, byNodes: map[nodesKey]uint32{}}
 	d.parties()
 	d.pods()
 	d.policies()
@@ -252,8 +253,42 @@ func (d *Diff) row(side, from, to int) (Row, bool) {
 	return d.sides[side].Between(d.at[side][from], d.at[side][to])
 }
 
-// between lists the changes of one pair.
+// between lists the changes of one pair; the list is valid until the next call. Pairs of parties with one
+// decision on each side are most of all, and few differ in which two these are.
 func (d *Diff) between(from, to int) []Change {
+	was, is := d.decided(before, from, to), d.decided(after, from, to)
+	if len(was) > 1 || len(is) > 1 {
+		return d.compare(from, to)
+	}
+	key := [2]uint32{only(was), only(is)}
+	list, ok := d.plain[key]
+	if !ok {
+		list = d.compare(from, to)
+		d.plain[key] = list
+	}
+	for i := range list {
+		list[i].From, list[i].To = from, to
+	}
+	return list
+}
+
+// decided numbers the decisions of one side between two parties; it gives none where there is no such pair.
+func (d *Diff) decided(side, from, to int) []uint32 {
+	if d.at[side][from] < 0 || d.at[side][to] < 0 {
+		return nil
+	}
+	return d.sides[side].decided(d.at[side][from], d.at[side][to])
+}
+
+func only(ids []uint32) uint32 {
+	if len(ids) == 0 {
+		return noDecision
+	}
+	return ids[0]
+}
+
+// compare lists the changes of one pair from both rows.
+func (d *Diff) compare(from, to int) []Change {
 	was, had := d.row(before, from, to)
 	is, has := d.row(after, from, to)
 	if had && has && was.Partial.Empty() && is.Partial.Empty() && was.same(&is) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"sallyport.dev/sallyport/bench"
@@ -341,4 +343,27 @@ func BenchmarkDiff(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkDiffClosing adds a default deny to every namespace of an open cluster, so that every pair of workloads
+// closes; the first 200,000 changes are explained.
+func BenchmarkDiffClosing(b *testing.B) {
+	const changes = 200_000
+	was := bench.Spread(2_000, 10_000, 0)
+	is := *was
+	for i := range was.Namespaces {
+		is.NetworkPolicies = append(is.NetworkPolicies, cluster.NetworkPolicy{Object: &networkingv1.NetworkPolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: was.Namespaces[i].Name, Name: "deny"},
+			Spec:       networkingv1.NetworkPolicySpec{PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}}}})
+	}
+	d := compared(was, &is, policy.Options{})
+	for b.Loop() {
+		n := 0
+		d.Each(func(c *analyze.Change) bool {
+			n++
+			d.Why(c)
+			return n < changes
+		})
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*changes), "ns/change")
 }
