@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -100,14 +101,22 @@ func (s *Server) start(path string, args ...string) error {
 	}
 	p := &process{name: name, cmd: exec.Command(path, args...), log: log.Name(), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
+	endWithUs(p.cmd)
+	started := make(chan error)
 	go func() {
-		_ = p.cmd.Wait() // how it ended is in its log
+		runtime.LockOSThread() // the program ends with the thread that started it, so that one has to stay
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = p.cmd.Wait() // how it ended is in its log
+		}
 		_ = log.Close()
 		close(p.done)
 	}()
+	if err := <-started; err != nil {
+		return err
+	}
 	s.processes = append(s.processes, p)
 	return nil
 }

@@ -195,15 +195,17 @@ func notAnObject(data []byte, err error) InputError {
 // failDoc reports a problem of a document whose name is not known.
 func (b *Builder) failDoc(d Doc, e InputError) {
 	e.Origin = withoutLines(d.Origin)
-	b.failFrom(d.FromServer, &e)
+	b.failFrom(d.FromServer, &e, cluster.MissingPolicies)
 }
 
 // failFrom reports a problem of a file's object as an error. One odd object of a server must not
 // hide the whole cluster, so that is listed as unreadable instead.
-func (b *Builder) failFrom(server bool, e *InputError) {
+func (b *Builder) failFrom(server bool, e *InputError, missing cluster.Missing) {
 	if server {
 		b.seen++
-		b.unreadable = append(b.unreadable, unreadable(e))
+		u := unreadable(e)
+		u.Missing = missing
+		b.unreadable = append(b.unreadable, u)
 		return
 	}
 	b.Fail(e)
@@ -321,8 +323,23 @@ func (b *Builder) report(it *item) {
 		if it.key.name == "" {
 			e.Object = it.key.kind
 		}
-		b.failFrom(it.fromServer, e)
+		b.failFrom(it.fromServer, e, it.missing())
 	}
+}
+
+// missing tells what is not known where an object of this kind could not be read. Of what is no policy only
+// pods, namespaces and nodes have labels and addresses that verdicts on others may hang on.
+func (it *item) missing() cluster.Missing {
+	if it.policy != nil {
+		return cluster.MissingPolicies
+	}
+	switch it.slim.(type) {
+	case *podObject, *namespaceObject, *nodeObject, *headerObject:
+		return cluster.MissingPolicies
+	case *foreignObject:
+		return cluster.MissingForeign
+	}
+	return cluster.MissingObjects
 }
 
 // chosen gives the item that counts for every key, sorted by key: what lies on top replaces what is
