@@ -27,7 +27,7 @@ func TestReachIsPairByPair(t *testing.T) {
 	compared, byOracle := 0, 0
 	for end := time.Now().Add(world.Soak(t, 5*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
-			c := world.Cases(0).Draw(rt, "case")
+			c := world.UnevaluatedCases(0).Draw(rt, "case")
 			c.Options.NotEnforced = false
 			s := c.World.Snapshot()
 			m := policy.Compile(s, policy.Options{Strict: c.Options.Strict, PodCIDRs: c.Options.PodCIDRs, BlockMetadata: c.Options.BlockMetadata, Azure: c.Options.Azure})

@@ -101,13 +101,26 @@ func (a asker) direction() Direction {
 }
 
 // notEvaluated: "Where something was not evaluated that may decide, a direction that reaches line 6
-// is unknown": an unreadable file (S2), and under --strict a policy of another engine (S33).
+// is unknown": policies that could not be read (S2), and under --strict the policies of another
+// engine (S33).
 func (a asker) notEvaluated(subject *cluster.Pod) bool {
+	return a.unread(cluster.MissingPolicies) || a.o.Strict && (a.unread(cluster.MissingForeign) || a.inForeignScope(subject))
+}
+
+// unread tells whether something of that sort could not be read. Of what could not be read nobody
+// knows the scope, so it is that of every pod and direction. No rule of the page asks for
+// MissingObjects: no policy is among them.
+func (a asker) unread(sort cluster.Missing) bool {
+	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool { return u.Missing == sort })
+}
+
+// inForeignScope is S33: a policy of another engine may decide this direction of the pod.
+func (a asker) inForeignScope(subject *cluster.Pod) bool {
 	mayDecide := func(p cluster.ForeignPolicy) bool {
 		inScope := p.Namespace == "" || p.Namespace == subject.Namespace
 		return inScope && (a.dir == flow.Egress && p.Egress || a.dir == flow.Ingress && p.Ingress)
 	}
-	return len(a.s.Unreadable) > 0 || a.o.Strict && slices.ContainsFunc(a.s.ForeignPolicies, mayDecide)
+	return slices.ContainsFunc(a.s.ForeignPolicies, mayDecide)
 }
 
 // subjectEnd is the end whose policies decide this direction (S18).

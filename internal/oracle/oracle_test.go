@@ -339,25 +339,46 @@ func TestBlocks(t *testing.T) { // S16, S17
 
 // TestNotEvaluated: what was not evaluated but may decide makes unknown what policies decide (S2, S33).
 func TestNotEvaluated(t *testing.T) {
-	unreadable := func(s *cluster.Snapshot) { s.Unreadable = []cluster.Unreadable{{Why: "broken"}} }
+	unreadable := func(missing ...cluster.Missing) func(*cluster.Snapshot) {
+		return func(s *cluster.Snapshot) {
+			for _, m := range missing {
+				s.Unreadable = append(s.Unreadable, cluster.Unreadable{Why: "broken", Missing: m})
+			}
+		}
+	}
+	const policies, others, objects = cluster.MissingPolicies, cluster.MissingForeign, cluster.MissingObjects
 	foreign := func(namespace string, ingress, egress bool) func(*cluster.Snapshot) {
 		return func(s *cluster.Snapshot) {
 			s.ForeignPolicies = []cluster.ForeignPolicy{{Namespace: namespace, Ingress: ingress, Egress: egress}}
 		}
 	}
-	const normal = "allowed default, denied isolated p"
+	const normal, unclear = "allowed default, denied isolated p", "unknown default, unknown isolated p"
 	for i, c := range []struct {
 		change func(*cluster.Snapshot)
 		ask    string
 		o      Options
 		want   string
 	}{
-		{unreadable, "c > a tcp/80", Options{}, "unknown default, unknown isolated p"},
-		{unreadable, "a > a tcp/80", Options{}, "allowed self, allowed self"},
-		{unreadable, "1.2.3.4 > h tcp/80", Options{}, "allowed no-policy-here, allowed no-policy-here"},
-		{unreadable, "c > a tcp/80", Options{NotEnforced: true}, "allowed not-enforced, allowed not-enforced"},
+		{unreadable(policies), "c > a tcp/80", Options{}, unclear},
+		{unreadable(policies), "c > a tcp/80", Options{Strict: true}, unclear},
+		{unreadable(policies), "a > a tcp/80", Options{}, "allowed self, allowed self"},
+		{unreadable(policies), "1.2.3.4 > h tcp/80", Options{}, "allowed no-policy-here, allowed no-policy-here"},
+		{unreadable(policies), "c > a tcp/80", Options{NotEnforced: true}, "allowed not-enforced, allowed not-enforced"},
+		{unreadable(policies), "n1 > a tcp/80", Options{}, "allowed no-policy-here, unknown own-node"},
+		{unreadable(policies), "a > 169.254.169.254 tcp/80", Options{BlockMetadata: true}, "denied metadata, allowed no-policy-here"},
+		{unreadable(others), "c > a tcp/80", Options{}, normal},
+		{unreadable(others), "c > a tcp/80", Options{Strict: true}, unclear},
+		{unreadable(others), "a > a tcp/80", Options{Strict: true}, "allowed self, allowed self"},
+		{unreadable(others), "1.2.3.4 > h tcp/80", Options{Strict: true}, "allowed no-policy-here, allowed no-policy-here"},
+		{unreadable(others), "c > a tcp/80", Options{Strict: true, NotEnforced: true}, "allowed not-enforced, allowed not-enforced"},
+		{unreadable(others), "c > a tcp/80 from 10.9.9.9", Options{Strict: true}, "denied spoofed, unknown isolated p"},
+		{unreadable(objects), "c > a tcp/80", Options{}, normal},
+		{unreadable(objects), "c > a tcp/80", Options{Strict: true}, normal},
+		{unreadable(objects, others), "c > a tcp/80", Options{}, normal},
+		{unreadable(objects, others), "c > a tcp/80", Options{Strict: true}, unclear},
+		{unreadable(objects, others, policies), "c > a tcp/80", Options{}, unclear},
 		{foreign("", true, true), "c > a tcp/80", Options{}, normal},
-		{foreign("", true, true), "c > a tcp/80", Options{Strict: true}, "unknown default, unknown isolated p"},
+		{foreign("", true, true), "c > a tcp/80", Options{Strict: true}, unclear},
 		{foreign("", true, true), "c > a tcp/80 from 10.9.9.9", Options{Strict: true}, "denied spoofed, unknown isolated p"},
 		{foreign("", false, true), "c > a tcp/80", Options{Strict: true}, "unknown default, denied isolated p"},
 		{foreign("blue", true, true), "c > a tcp/80", Options{Strict: true}, "allowed default, unknown isolated p"},

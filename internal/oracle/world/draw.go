@@ -43,7 +43,7 @@ func oneIn(t *rapid.T, n int, label string) bool { return ints[n].Draw(t, label)
 
 func mirrored(addr string) string { return mirrorAddr(netip.MustParseAddr(addr)).String() }
 
-// Draw draws a world.
+// Draw draws a world in which everything is evaluated.
 func Draw(t *rapid.T) World {
 	var w World
 	namespaces := namespaceNames[:pick(t, "namespaces", 2, 3, 3, 4)]

@@ -66,9 +66,21 @@ func endText(s *cluster.Snapshot, e flow.End) string {
 }
 
 // Cases generates worlds with n flows each. Example(seed) gives the same case for the same seed.
-func Cases(n int) *rapid.Generator[Case] {
-	return rapid.Custom(func(t *rapid.T) Case {
+func Cases(n int) *rapid.Generator[Case] { return cases(n, Draw) }
+
+// UnevaluatedCases generates like Cases, but in the worlds there may be policies of other engines and
+// things that could not be read (S2, S33).
+func UnevaluatedCases(n int) *rapid.Generator[Case] {
+	return cases(n, func(t *rapid.T) World {
 		w := Draw(t)
+		w.drawUnevaluated(t)
+		return w
+	})
+}
+
+func cases(n int, draw func(*rapid.T) World) *rapid.Generator[Case] {
+	return rapid.Custom(func(t *rapid.T) Case {
+		w := draw(t)
 		s := w.Snapshot()
 		c := Case{World: w, Options: DrawOptions(t)}
 		for range n {

@@ -46,6 +46,8 @@ func Shuffle(w World, seed uint64) World {
 	shuffle(r, w.Deployments)
 	shuffle(r, w.NetworkPolicies)
 	shuffle(r, w.ClusterPolicies)
+	shuffle(r, w.ForeignPolicies)
+	shuffle(r, w.Unreadable)
 	for i := range w.NetworkPolicies {
 		spec := &w.NetworkPolicies[i].Object.Spec
 		shuffle(r, spec.Ingress)
@@ -187,6 +189,10 @@ func Rename(w World) (World, func(flow.Flow) flow.Flow) {
 	})
 	for i := range w.ClusterPolicies {
 		renameClusterPolicy(&w.ClusterPolicies[i].Object)
+	}
+	for i := range w.ForeignPolicies {
+		p := &w.ForeignPolicies[i]
+		p.Namespace, p.Name = renamed(p.Namespace), renamed(p.Name)
 	}
 	after := w.Snapshot()
 	return w, func(f flow.Flow) flow.Flow {

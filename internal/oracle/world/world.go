@@ -36,6 +36,9 @@ type World struct {
 	NetworkPolicies []NetworkPolicy
 	ClusterPolicies []ClusterPolicy
 	PodCIDRs        []netip.Prefix // Facts.PodCIDRs: no manifest can say it
+	// What is not evaluated: policies of other engines, and what could not be read (S2, S33).
+	ForeignPolicies []cluster.ForeignPolicy
+	Unreadable      []cluster.Unreadable
 }
 
 // NetworkPolicy is a policy as written: PolicyTypes may be absent.
@@ -53,9 +56,10 @@ type ClusterPolicy struct {
 	FromServer bool
 }
 
-// FromServer tells whether YAML gives something that is an error in a file.
-func (w World) FromServer() bool {
-	return slices.ContainsFunc(w.NetworkPolicies, func(p NetworkPolicy) bool { return p.FromServer }) ||
+// fromServer tells whether the world has something that no file of manifests may have.
+func (w World) fromServer() bool {
+	return len(w.Unreadable) > 0 ||
+		slices.ContainsFunc(w.NetworkPolicies, func(p NetworkPolicy) bool { return p.FromServer }) ||
 		slices.ContainsFunc(w.ClusterPolicies, func(p ClusterPolicy) bool { return p.FromServer })
 }
 
@@ -63,7 +67,7 @@ func (w World) FromServer() bool {
 // shares nothing with the world.
 func (w World) Snapshot() *cluster.Snapshot {
 	w = w.clone()
-	s := &cluster.Snapshot{Facts: cluster.Facts{PodCIDRs: w.PodCIDRs}}
+	s := &cluster.Snapshot{Facts: cluster.Facts{PodCIDRs: w.PodCIDRs}, ForeignPolicies: w.ForeignPolicies, Unreadable: w.Unreadable}
 	for i := range w.Pods {
 		s.Pods = append(s.Pods, realPod(&w.Pods[i]))
 	}
@@ -99,6 +103,10 @@ func sortSnapshot(s *cluster.Snapshot) {
 	slices.SortFunc(s.ClusterPolicies, func(a, b cluster.ClusterPolicy) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Object.Name, b.Object.Name))
 	})
+	slices.SortFunc(s.ForeignPolicies, func(a, b cluster.ForeignPolicy) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.Unreadable, func(a, b cluster.Unreadable) int { return strings.Compare(a.Why, b.Why) })
 }
 
 // networkPolicy fills in policyTypes (S1).
@@ -138,6 +146,11 @@ func (w World) namespaces(s *cluster.Snapshot) []cluster.Namespace {
 	}
 	for _, p := range s.NetworkPolicies {
 		assume(p.Object.Namespace)
+	}
+	for _, p := range s.ForeignPolicies {
+		if p.Namespace != "" {
+			assume(p.Namespace)
+		}
 	}
 	return out
 }
@@ -217,7 +230,7 @@ func podOf(namespace, name string, labels map[string]string, spec *corev1.PodSpe
 
 // clone copies the world, so that neither copy sees changes of the other.
 func (w World) clone() World {
-	out := World{PodCIDRs: slices.Clone(w.PodCIDRs)}
+	out := World{PodCIDRs: slices.Clone(w.PodCIDRs), ForeignPolicies: slices.Clone(w.ForeignPolicies), Unreadable: slices.Clone(w.Unreadable)}
 	for _, o := range w.Namespaces {
 		out.Namespaces = append(out.Namespaces, *o.DeepCopy())
 	}

@@ -20,7 +20,7 @@ import (
 // verdict and every reason must occur, or the generator no longer tests it.
 func TestDistribution(t *testing.T) {
 	const worlds, flows = 1000, 10
-	cases := world.Cases(flows)
+	cases := world.UnevaluatedCases(flows)
 	verdicts, reasons, unknown := map[flow.Verdict]int{}, map[flow.Reason]int{}, map[flow.Reason]int{}
 	policies := 0
 	for seed := range worlds {
@@ -58,7 +58,7 @@ func TestDistribution(t *testing.T) {
 
 // check runs a law over drawn cases; a failure shows the world as manifests.
 func check(t *testing.T, law func(t *rapid.T, c world.Case)) {
-	cases := world.Cases(6)
+	cases := world.UnevaluatedCases(6)
 	rapid.Check(t, func(rt *rapid.T) { law(rt, cases.Draw(rt, "case")) })
 }
 
@@ -135,7 +135,7 @@ func TestLawsChangeSomething(t *testing.T) {
 	for name, law := range laws {
 		changed := 0
 		for seed := range 40 {
-			w := world.Cases(1).Example(seed).World
+			w := world.UnevaluatedCases(1).Example(seed).World
 			before := w.YAML()
 			if law(w).YAML() != before {
 				changed++
@@ -153,7 +153,7 @@ func TestLawsChangeSomething(t *testing.T) {
 // TestMirrorTwice: mirroring twice gives the world back, blocks being written canonically.
 func TestMirrorTwice(t *testing.T) {
 	for seed := range 50 {
-		w := world.Cases(1).Example(seed).World
+		w := world.UnevaluatedCases(1).Example(seed).World
 		once := world.MirrorFamilies(w)
 		thrice := world.MirrorFamilies(world.MirrorFamilies(once))
 		if once.YAML() != thrice.YAML() {
@@ -183,7 +183,7 @@ func TestAnswersFitTogether(t *testing.T) {
 
 func TestSnapshotIsSorted(t *testing.T) {
 	for seed := range 50 {
-		w := world.Cases(1).Example(seed).World
+		w := world.UnevaluatedCases(1).Example(seed).World
 		s := w.Snapshot()
 		if !slices.IsSortedFunc(s.Namespaces, func(a, b cluster.Namespace) int { return strings.Compare(a.Name, b.Name) }) {
 			t.Fatalf("seed %d: namespaces are not sorted", seed)
@@ -269,4 +269,63 @@ func TestGoString(t *testing.T) {
 	if !strings.HasPrefix(text, c.World.YAML()) || strings.Count(text, "\n? ") != len(c.Flows) || strings.Contains(text, "0x") {
 		t.Errorf("not compact:\n%s", text)
 	}
+}
+
+// TestUnevaluated: all sorts of what is not evaluated are drawn, under --strict and without it, and
+// each makes verdicts unknown where S2 and S33 say so, and nowhere else.
+func TestUnevaluated(t *testing.T) {
+	drawn, changed := map[string]int{}, map[string]int{}
+	for seed := range 3000 {
+		c := world.UnevaluatedCases(4).Example(seed)
+		what := unevaluated(c)
+		if what == "" {
+			continue
+		}
+		evaluated := c.World
+		evaluated.Unreadable, evaluated.ForeignPolicies = nil, nil
+		was, now := ask(evaluated, c.Options), ask(c.World, c.Options)
+		for _, f := range c.Flows {
+			drawn[what]++
+			a, b := was(f), now(f)
+			if summary(a, true) == summary(b, true) {
+				continue
+			}
+			changed[what]++
+			for _, d := range [][2]oracle.Direction{{a.Egress, b.Egress}, {a.Ingress, b.Ingress}} {
+				if d[0].Reason != d[1].Reason || d[0].Verdict != d[1].Verdict && d[1].Verdict != flow.Unknown {
+					t.Errorf("seed %d, %s: %+v became %+v", seed, what, d[0], d[1])
+				}
+			}
+		}
+	}
+	for _, what := range []string{"policies", "foreign", "objects", "in a namespace", "in the cluster", "ingress", "egress"} {
+		for _, strict := range []bool{false, true} {
+			key := fmt.Sprintf("%s, strict %v", what, strict)
+			t.Logf("%-28s %5d flows, %d of them unknown by it", key, drawn[key], changed[key])
+			decides := what == "policies" || strict && what != "objects"
+			if drawn[key] == 0 || decides != (changed[key] > 0) {
+				t.Errorf("%s: %d flows, %d of them changed", key, drawn[key], changed[key])
+			}
+		}
+	}
+}
+
+// unevaluated names the sort of what is not evaluated, if it is one thing.
+func unevaluated(c world.Case) string {
+	var what string
+	switch w := c.World; {
+	case len(w.Unreadable)+len(w.ForeignPolicies) != 1:
+		return ""
+	case len(w.Unreadable) == 1:
+		what = []string{cluster.MissingPolicies: "policies", cluster.MissingForeign: "foreign", cluster.MissingObjects: "objects"}[w.Unreadable[0].Missing]
+	case !w.ForeignPolicies[0].Egress:
+		what = "ingress"
+	case !w.ForeignPolicies[0].Ingress:
+		what = "egress"
+	case w.ForeignPolicies[0].Namespace == "":
+		what = "in the cluster"
+	default:
+		what = "in a namespace"
+	}
+	return fmt.Sprintf("%s, strict %v", what, c.Options.Strict)
 }

@@ -10,10 +10,13 @@ import (
 )
 
 // YAML renders the world as manifests, one document per object. Facts.PodCIDRs become a comment.
-// Policies that are FromServer are rendered too, though a file may not have them.
+// A world with something that only a server sends begins with the head of a saved snapshot.
 func (w World) YAML() string {
 	var docs []string
 	add := func(o any) { docs = append(docs, document(o)) }
+	if w.fromServer() {
+		add(w.header())
+	}
 	for _, o := range w.Namespaces {
 		add(o)
 	}
@@ -36,6 +39,9 @@ func (w World) YAML() string {
 		default:
 			add(adminPolicy(p))
 		}
+	}
+	for _, p := range w.ForeignPolicies {
+		add(foreignObject(p))
 	}
 	var head string
 	for _, c := range w.PodCIDRs {

@@ -1,44 +1,69 @@
 package world_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	policyv1alpha1 "sigs.k8s.io/network-policy-api/apis/v1alpha1"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 	"sigs.k8s.io/yaml"
 
+	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/oracle/world"
 )
+
+// head is the head of a saved snapshot.
+type head struct {
+	metav1.TypeMeta
+	Unreadable        []string `json:"unreadable"`
+	UnreadableForeign []string `json:"unreadableForeign"`
+	Incomplete        []string `json:"incomplete"`
+}
+
+// foreign is a policy of Calico's.
+type foreign struct {
+	metav1.TypeMeta
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     struct {
+		Types []string `json:"types"`
+	} `json:"spec"`
+}
 
 // TestYAML: every document is strictly of its kind, without noise, and the objects that stay as
 // they are come back as they were.
 func TestYAML(t *testing.T) {
 	kinds := map[string]func() any{
+		"Snapshot":                   func() any { return &head{} },
 		"Namespace":                  func() any { return &corev1.Namespace{} },
 		"Node":                       func() any { return &corev1.Node{} },
 		"Pod":                        func() any { return &corev1.Pod{} },
 		"Deployment":                 func() any { return &appsv1.Deployment{} },
 		"NetworkPolicy":              func() any { return &networkingv1.NetworkPolicy{} },
+		"GlobalNetworkPolicy":        func() any { return &foreign{} },
 		"ClusterNetworkPolicy":       func() any { return &policyv1alpha2.ClusterNetworkPolicy{} },
 		"AdminNetworkPolicy":         func() any { return &policyv1alpha1.AdminNetworkPolicy{} },
 		"BaselineAdminNetworkPolicy": func() any { return &policyv1alpha1.BaselineAdminNetworkPolicy{} },
 	}
 	seen := map[string]int{}
 	for seed := range 200 {
-		w := world.Cases(1).Example(seed).World
+		w := world.UnevaluatedCases(1).Example(seed).World
 		text := w.YAML()
 		again := world.World{PodCIDRs: w.PodCIDRs}
 		for doc := range strings.SplitSeq(text, "---\n") {
-			var head struct{ Kind string }
-			if err := yaml.Unmarshal([]byte(doc), &head); err != nil || kinds[head.Kind] == nil {
+			var meta metav1.TypeMeta
+			if err := yaml.Unmarshal([]byte(doc), &meta); err != nil || kinds[meta.Kind] == nil {
 				t.Fatalf("seed %d: %v in %q", seed, err, doc)
 			}
-			seen[head.Kind]++
-			o := kinds[head.Kind]()
+			seen[meta.Kind]++
+			o := kinds[meta.Kind]()
+			if strings.Contains(meta.APIVersion, "calico") {
+				o = &foreign{}
+			}
 			if err := yaml.UnmarshalStrict([]byte(doc), o); err != nil {
 				t.Fatalf("seed %d: %v in\n%s", seed, err, doc)
 			}
@@ -72,9 +97,23 @@ func put(w *world.World, o any, original world.World) {
 	case *appsv1.Deployment:
 		w.Deployments = append(w.Deployments, *o)
 	case *networkingv1.NetworkPolicy:
-		w.NetworkPolicies = append(w.NetworkPolicies, world.NetworkPolicy{Object: *o})
+		fromServer := original.NetworkPolicies[len(w.NetworkPolicies)].FromServer
+		w.NetworkPolicies = append(w.NetworkPolicies, world.NetworkPolicy{Object: *o, FromServer: fromServer})
 	case *policyv1alpha2.ClusterNetworkPolicy:
-		w.ClusterPolicies = append(w.ClusterPolicies, world.ClusterPolicy{Kind: o.Kind, Object: *o})
+		fromServer := original.ClusterPolicies[len(w.ClusterPolicies)].FromServer
+		w.ClusterPolicies = append(w.ClusterPolicies, world.ClusterPolicy{Kind: o.Kind, Object: *o, FromServer: fromServer})
+	case *head:
+		for missing, list := range [...][]string{cluster.MissingPolicies: o.Unreadable, cluster.MissingForeign: o.UnreadableForeign,
+			cluster.MissingObjects: o.Incomplete} {
+			for _, why := range list {
+				w.Unreadable = append(w.Unreadable, cluster.Unreadable{Why: why, Missing: cluster.Missing(missing)})
+			}
+		}
+	case *foreign:
+		group, _, _ := strings.Cut(o.APIVersion, "/")
+		w.ForeignPolicies = append(w.ForeignPolicies, cluster.ForeignPolicy{Group: group, Kind: o.Kind,
+			Namespace: o.Metadata.Namespace, Name: o.Metadata.Name,
+			Ingress: slices.Contains(o.Spec.Types, "Ingress"), Egress: slices.Contains(o.Spec.Types, "Egress")})
 	default:
 		w.ClusterPolicies = append(w.ClusterPolicies, original.ClusterPolicies[len(w.ClusterPolicies)])
 	}
