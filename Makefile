@@ -3,7 +3,7 @@ GO      ?= go
 VERSION ?= devel
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build try test test-cluster soak fuzz bench cross update clean
+.PHONY: help build try test generate test-cluster soak fuzz bench cross update clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ fuzz: ## fuzz every reader and Compile, FUZZTIME (60s) each
 
 bench: ## run the benchmarks of the model
 	$(GO) test ./internal/... -run '^$$' -bench . -benchmem
+
+generate: ## write deploy/crds and the deep copies of api/v1alpha1 anew
+	$(GO) tool -modfile=api/generate/go.mod controller-gen object crd paths=./api/v1alpha1 output:crd:dir=deploy/crds
 
 cross: ## build for every platform
 	@for p in $(PLATFORMS); do \

@@ -114,6 +114,11 @@ var arrows = []forbid{
 		"the oracle is the second opinion: it shares only leaves and the Snapshot with what it checks",
 	},
 	{
+		[]string{"api/"},
+		[]string{module + "/", "k8s.io/client-go/", "k8s.io/apiextensions-apiserver/"},
+		"the types of the API are for everybody: they know nothing of the program",
+	},
+	{
 		[]string{"policytest"},
 		[]string{module + "/"},
 		"policytest drives any engine: it knows none",

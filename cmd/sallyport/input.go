@@ -151,6 +151,8 @@ func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 	for _, u := range snap.Unreadable {
 		switch {
 		case u.Counts(in.strict): // said where it makes a verdict unknown
+		case u.Missing == cluster.MissingLayers:
+			w.notes = append(w.notes, "not read, and may say who else is let in or kept out by identity: "+u.Why)
 		case u.Missing == cluster.MissingForeign:
 			w.notes = append(w.notes, "not read, and may hold policies of another engine, which may decide otherwise: "+u.Why)
 		default:
@@ -200,7 +202,7 @@ func notEvaluated(s *cluster.Snapshot) []string {
 	return []string{text + " may decide otherwise"}
 }
 
-// noteNotUnderstood names the policies from a server that are not fully understood (S32, S43).
+// noteNotUnderstood names the policies from a server that are not fully understood (S32, S43, L4).
 func (w *world) noteNotUnderstood(s *cluster.Snapshot) {
 	name := func(o cluster.Origin, what string, parts []string) {
 		for _, p := range parts {
@@ -212,6 +214,15 @@ func (w *world) noteNotUnderstood(s *cluster.Snapshot) {
 	}
 	for _, p := range s.ClusterPolicies {
 		name(p.Origin, p.Kind+" "+p.Object.Name, p.NotUnderstood)
+	}
+	for _, p := range s.Identities {
+		name(p.Origin, "WorkloadIdentity "+p.Namespace+"/"+p.Name, p.NotUnderstood)
+	}
+	for _, p := range s.AccessPolicies {
+		name(p.Origin, "AccessPolicy "+p.String(), p.NotUnderstood)
+	}
+	for _, x := range s.External {
+		name(x.Origin, x.String(), x.NotUnderstood)
 	}
 }
 

@@ -40,9 +40,12 @@ type Snapshot struct {
 	NetworkPolicies []NetworkPolicy
 	ClusterPolicies []ClusterPolicy // ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy
 	ForeignPolicies []ForeignPolicy
-	Unreadable      []Unreadable // with SkipUnreadable (S2), and what a server sent that has no sense
-	Notes           []Note       // of the reader, sorted by place
-	Ignores         []Ignore     // sorted by place
+	Identities      []WorkloadIdentity
+	AccessPolicies  []AccessPolicy
+	External        []ExternalService // those of the cluster first
+	Unreadable      []Unreadable      // with SkipUnreadable (S2), and what a server sent that has no sense
+	Notes           []Note            // of the reader, sorted by place
+	Ignores         []Ignore          // sorted by place
 }
 
 // Facts are statements about the cluster as a whole that the input itself carries (a saved
@@ -304,6 +307,7 @@ type Missing int
 const (
 	MissingPolicies Missing = iota // policies that are evaluated: verdicts are unknown (S2)
 	MissingForeign                 // policies of another engine, which count as S33 says
+	MissingLayers                  // what is said of identities and of what lies outside (L3)
 	MissingObjects                 // no policy, but objects that policies may be about: no verdict depends on them
 )
 

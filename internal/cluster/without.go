@@ -28,6 +28,9 @@ func (s *Snapshot) Without(o ObjectRef) (out *Snapshot, ok bool) {
 		return is("networkpolicy", p.Object.Namespace, p.Object.Name)
 	})
 	t.ClusterPolicies = remaining(s.ClusterPolicies, func(p *ClusterPolicy) bool { return is(strings.ToLower(p.Kind), "", p.Object.Name) })
+	t.Identities = remaining(s.Identities, func(x *WorkloadIdentity) bool { return is("workloadidentity", x.Namespace, x.Name) })
+	t.AccessPolicies = remaining(s.AccessPolicies, func(x *AccessPolicy) bool { return is("accesspolicy", x.Namespace, x.Name) })
+	t.External = remaining(s.External, func(x *ExternalService) bool { return is(x.Kind(), x.Namespace, x.Name) })
 	t.ForeignPolicies = remaining(s.ForeignPolicies, func(p *ForeignPolicy) bool { return inside(p.Namespace) })
 	return &t, t.size() < before
 }
@@ -35,7 +38,8 @@ func (s *Snapshot) Without(o ObjectRef) (out *Snapshot, ok bool) {
 // size counts the objects; an assumed namespace is none.
 func (s *Snapshot) size() int {
 	named := remaining(s.Namespaces, func(n *Namespace) bool { return n.Assumed })
-	return len(named) + len(s.Pods) + len(s.Services) + len(s.Accounts) + len(s.Entries) + len(s.NetworkPolicies) + len(s.ClusterPolicies) + len(s.ForeignPolicies)
+	return len(named) + len(s.Pods) + len(s.Services) + len(s.Accounts) + len(s.Entries) + len(s.NetworkPolicies) + len(s.ClusterPolicies) + len(s.ForeignPolicies) +
+		len(s.Identities) + len(s.AccessPolicies) + len(s.External)
 }
 
 func remaining[T any](list []T, gone func(*T) bool) []T {

@@ -228,6 +228,8 @@ func (r *reader) forbidden(res *objects.Resource, l *listing, err error) error {
 			where = "in all namespaces"
 		}
 		return fmt.Errorf("not allowed to list pods %s, so there is nothing to answer about: %w (hint: deploy/reader.yaml has the rights that are needed; -n chooses a namespace)", where, err)
+	case res.Layer:
+		r.header.UnreadableLayers = append(r.header.UnreadableLayers, why)
 	case res.Foreign:
 		r.header.UnreadableForeign = append(r.header.UnreadableForeign, why)
 	default:
@@ -250,6 +252,8 @@ func (r *reader) absent(res *objects.Resource) error {
 	case !failed:
 	case res.Policy:
 		r.header.Unreadable = append(r.header.Unreadable, what)
+	case res.Layer:
+		r.header.UnreadableLayers = append(r.header.UnreadableLayers, what)
 	case res.Foreign:
 		r.header.UnreadableForeign = append(r.header.UnreadableForeign, what)
 	default:
@@ -266,13 +270,15 @@ func (r *reader) absent(res *objects.Resource) error {
 func (r *reader) otherVersion(ctx context.Context, res *objects.Resource, other *served) error {
 	l := &listing{served: *other, group: res.Group, kind: res.Kind}
 	what := fmt.Sprintf("the server has %s as %s only, and %s is read", res.Kind, l.apiVersion(), strings.Join(res.Versions, " or "))
-	if !res.Policy {
+	if !res.Policy && !res.Layer {
 		r.lack(res, what)
 		return nil
 	}
 	switch found, err := r.exists(ctx, l); {
 	case err != nil && !isForbidden(err):
 		return err
+	case (err != nil || found) && res.Layer:
+		r.header.UnreadableLayers = append(r.header.UnreadableLayers, what)
 	case err != nil || found:
 		r.header.Unreadable = append(r.header.Unreadable, what)
 	}
@@ -327,6 +333,7 @@ func (r *reader) notes() {
 	slices.Sort(r.header.Incomplete)
 	slices.Sort(r.header.Unreadable)
 	slices.Sort(r.header.UnreadableForeign)
+	slices.Sort(r.header.UnreadableLayers)
 }
 
 // consequence is what follows where a kind could not be read; beside: policies are not about it, so that

@@ -141,6 +141,10 @@ func (a *assembly) policy(it *item) {
 	}
 	slices.Sort(unclear)
 	unclear = slices.Compact(unclear)
+	if p.own != nil {
+		a.ownResource(it, unclear)
+		return
+	}
 	if p.network != nil {
 		p.network.ObjectMeta = p.names.objectMeta()
 		a.s.NetworkPolicies = append(a.s.NetworkPolicies, cluster.NetworkPolicy{Origin: it.origin, Object: p.network, NotUnderstood: unclear})

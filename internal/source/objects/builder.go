@@ -330,7 +330,10 @@ func (b *Builder) report(it *item) {
 // missing tells what is not known where an object of this kind could not be read. Of what is no policy only
 // pods, namespaces and nodes have labels and addresses that verdicts on others may hang on.
 func (it *item) missing() cluster.Missing {
-	if it.policy != nil {
+	switch {
+	case kinds[it.key.groupKind].layer:
+		return cluster.MissingLayers
+	case it.policy != nil:
 		return cluster.MissingPolicies
 	}
 	switch it.slim.(type) {

@@ -16,6 +16,8 @@ type Header struct {
 	Unreadable []string
 	// UnreadableForeign says the same of policies of other engines (S33).
 	UnreadableForeign []string
+	// UnreadableLayers says the same of what is said of identities and of what lies outside (L3).
+	UnreadableLayers []string
 	// Incomplete says which objects that are no policies are missing, and what follows.
 	Incomplete []string
 	// Notes are what people should know of how the cluster was read.
@@ -30,7 +32,7 @@ func (b *Builder) AddHeader(h Header) {
 
 func (h *Header) object() *headerObject {
 	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin,
-		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, Incomplete: h.Incomplete, Notes: h.Notes}
+		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, UnreadableLayers: h.UnreadableLayers, Incomplete: h.Incomplete, Notes: h.Notes}
 	o.typeMeta = typeMeta{APIVersion: groupOwn + "/v1alpha1", Kind: "Snapshot"}
 	for _, p := range h.Facts.PodCIDRs {
 		o.PodCIDRs = append(o.PodCIDRs, p.String())
@@ -71,7 +73,8 @@ func (a *assembly) readHeaders() {
 			}
 			a.s.Facts.PodCIDRs = append(a.s.Facts.PodCIDRs, p.Masked())
 		}
-		for missing, list := range [...][]string{cluster.MissingPolicies: o.Unreadable, cluster.MissingForeign: o.UnreadableForeign, cluster.MissingObjects: o.Incomplete} {
+		for missing, list := range [...][]string{cluster.MissingPolicies: o.Unreadable, cluster.MissingForeign: o.UnreadableForeign,
+			cluster.MissingLayers: o.UnreadableLayers, cluster.MissingObjects: o.Incomplete} {
 			for _, why := range list { // says its place itself
 				a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: why, Missing: cluster.Missing(missing)})
 			}
@@ -95,7 +98,7 @@ func (b *Builder) headerOf(s *cluster.Snapshot) []byte {
 	h := Header{Revision: s.Revision, Facts: s.Facts}
 	for _, u := range s.Unreadable {
 		e := InputError{Origin: u.Origin, Problem: u.Why}
-		list := map[cluster.Missing]*[]string{cluster.MissingPolicies: &h.Unreadable, cluster.MissingForeign: &h.UnreadableForeign,
+		list := map[cluster.Missing]*[]string{cluster.MissingPolicies: &h.Unreadable, cluster.MissingForeign: &h.UnreadableForeign, cluster.MissingLayers: &h.UnreadableLayers,
 			cluster.MissingObjects: &h.Incomplete}[u.Missing]
 		*list = append(*list, e.Error())
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
 )
 
 // groupKind names a kind of object whatever its version.
@@ -14,6 +16,7 @@ type kindInfo struct {
 	versions   []string // accepted ones; nil: any
 	namespaced bool
 	policy     bool        // decoded strictly; see readPolicy
+	layer      bool        // a policy, but about identities or what lies outside, and not about packets
 	lint       bool        // read for lint only
 	slim       func() slim // for every other kind; nil: known, but nothing of it is read
 }
@@ -23,7 +26,8 @@ type Resource struct {
 	Group, Kind string
 	Versions    []string // that are read; nil: any
 	Namespaced  bool
-	Policy      bool // evaluated: one that is not read may open or close something
+	Policy      bool // network policy, evaluated: one that is not read may open or close something
+	Layer       bool // says something of identities or of what lies outside (docs/layers.md)
 	Lint        bool // says something to lint only
 	Foreign     bool // a policy of another engine, which is named and not evaluated (S33)
 }
@@ -32,11 +36,11 @@ type Resource struct {
 func Resources() []Resource {
 	var out []Resource
 	for gk, info := range kinds {
-		if gk.group == groupOwn || !info.policy && info.slim == nil {
+		if gk.group == groupOwn && !info.layer || !info.policy && info.slim == nil {
 			continue
 		}
 		out = append(out, Resource{Group: gk.group, Kind: gk.kind, Versions: info.versions, Namespaced: info.namespaced,
-			Policy: info.policy, Lint: info.lint, Foreign: gk.group == groupCilium || gk.group == groupCalico || gk.group == groupCalicoCRD})
+			Policy: info.policy && !info.layer, Layer: info.layer, Lint: info.lint, Foreign: gk.group == groupCilium || gk.group == groupCalico || gk.group == groupCalicoCRD})
 	}
 	slices.SortFunc(out, func(a, b Resource) int {
 		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Kind, b.Kind))
@@ -61,7 +65,7 @@ const (
 	groupCilium     = "cilium.io"
 	groupCalico     = "projectcalico.org"
 	groupCalicoCRD  = "crd.projectcalico.org"
-	groupOwn        = "sallyport.dev"
+	groupOwn        = v1alpha1.Group
 	groupAdmission  = "admissionregistration.k8s.io"
 	groupAPIs       = "apiregistration.k8s.io"
 	groupExtensions = "apiextensions.k8s.io"
@@ -77,28 +81,32 @@ var kinds = map[groupKind]kindInfo{
 	{groupPolicy, "AdminNetworkPolicy"}:         {versions: []string{"v1alpha1"}, policy: true},
 	{groupPolicy, "BaselineAdminNetworkPolicy"}: {versions: []string{"v1alpha1"}, policy: true},
 
-	{"", "Namespace"}:              {versions: v1, slim: newSlim[namespaceObject]},
-	{"", "Node"}:                   {versions: v1, slim: newSlim[nodeObject]},
-	{"", "Pod"}:                    {versions: v1, namespaced: true, slim: newSlim[podObject]},
-	{"", "Service"}:                {versions: v1, namespaced: true, slim: newSlim[serviceObject]},
-	{"", "ServiceAccount"}:         {versions: v1, namespaced: true, slim: newSlim[accountObject]},
-	{"", "ReplicationController"}:  {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "Deployment"}:      {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "StatefulSet"}:     {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "DaemonSet"}:       {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "ReplicaSet"}:      {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupBatch, "Job"}:            {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupBatch, "CronJob"}:        {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupNetworking, "Ingress"}:   {versions: v1, namespaced: true, slim: newSlim[ingressObject]},
-	{groupOwn, "Snapshot"}:         {versions: []string{"v1alpha1"}, slim: newSlim[headerObject]},
-	{groupOwn, "PolicyTest"}:       {}, // what people expect; source/expectfile reads it
-	{groupGateway, "HTTPRoute"}:    {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "GRPCRoute"}:    {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "TLSRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "TCPRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "UDPRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "Gateway"}:      {},
-	{groupGateway, "GatewayClass"}: {},
+	{"", "Namespace"}:               {versions: v1, slim: newSlim[namespaceObject]},
+	{"", "Node"}:                    {versions: v1, slim: newSlim[nodeObject]},
+	{"", "Pod"}:                     {versions: v1, namespaced: true, slim: newSlim[podObject]},
+	{"", "Service"}:                 {versions: v1, namespaced: true, slim: newSlim[serviceObject]},
+	{"", "ServiceAccount"}:          {versions: v1, namespaced: true, slim: newSlim[accountObject]},
+	{"", "ReplicationController"}:   {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "Deployment"}:       {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "StatefulSet"}:      {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "DaemonSet"}:        {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "ReplicaSet"}:       {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupBatch, "Job"}:             {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupBatch, "CronJob"}:         {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupNetworking, "Ingress"}:    {versions: v1, namespaced: true, slim: newSlim[ingressObject]},
+	{groupOwn, "Snapshot"}:          {versions: []string{"v1alpha1"}, slim: newSlim[headerObject]},
+	{groupOwn, kindIdentity}:        {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
+	{groupOwn, kindAccess}:          {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
+	{groupOwn, kindExternal}:        {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
+	{groupOwn, kindClusterExternal}: {versions: []string{v1alpha1.Version}, policy: true, layer: true},
+	{groupOwn, "PolicyTest"}:        {}, // what people expect; source/expectfile reads it
+	{groupGateway, "HTTPRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "GRPCRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "TLSRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "TCPRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "UDPRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "Gateway"}:       {},
+	{groupGateway, "GatewayClass"}:  {},
 
 	{"autoscaling", "HorizontalPodAutoscaler"}: {namespaced: true, slim: newSlim[scalerObject]},
 	{groupDiscovery, "EndpointSlice"}:          {versions: v1, namespaced: true, slim: newSlim[sliceObject]},
@@ -152,7 +160,7 @@ func IsSnapshotHeader(apiVersion, kind string) bool {
 
 // policyKinds are the kinds whose absence in the wrong group or version would open or close
 // something in silence, and which therefore are never skipped (S2).
-var policyKinds = []string{"NetworkPolicy", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"}
+var policyKinds = append([]string{"NetworkPolicy", "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy"}, ownKinds...)
 
 // misplacedPolicy tells of an object that is not a kind we read whether it was meant to be one of
 // the policies we do, and what to do about it.
@@ -160,7 +168,7 @@ func misplacedPolicy(gk groupKind) (hint string, is bool) {
 	if info, ok := kinds[gk]; ok && info.policy {
 		return "use " + gk.group + "/" + info.versions[0], true
 	}
-	wrongGroup := quietGroups[gk.group] || gk.group == "extensions" || gk.group == groupPolicy
+	wrongGroup := quietGroups[gk.group] || gk.group == "extensions" || gk.group == groupPolicy || gk.group == groupOwn
 	if !wrongGroup {
 		return "", false
 	}
@@ -169,12 +177,12 @@ func misplacedPolicy(gk groupKind) (hint string, is bool) {
 			return "use " + apiVersionOf(kind), true
 		}
 	}
-	if gk.group == groupNetworking || gk.group == groupPolicy {
+	if gk.group == groupNetworking || gk.group == groupPolicy || gk.group == groupOwn {
 		if near := nearest(gk.kind, policyKinds); near != "" {
 			return "did you mean " + near + "?", true
 		}
 	}
-	return "", gk.group == groupPolicy
+	return "", gk.group == groupPolicy || gk.group == groupOwn
 }
 
 func apiVersionOf(policyKind string) string {

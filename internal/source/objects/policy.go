@@ -14,7 +14,7 @@ import (
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 )
 
-// policy is a policy as far as it was read. Exactly one of network and cluster is set.
+// policy is an object that is read strictly, as far as it was. Exactly one of network, cluster and own is set.
 type policy struct {
 	raw      []byte // as it was given, for Pruned
 	names    nameMeta
@@ -22,6 +22,7 @@ type policy struct {
 	notes    []problem
 	network  *networkingv1.NetworkPolicy
 	cluster  *policyv1alpha2.ClusterNetworkPolicy
+	own      *own
 }
 
 // readPolicy decodes a policy strictly and checks it as the API server would (S2). With problems,
@@ -37,6 +38,8 @@ func readPolicy(kind string, data []byte) *policy {
 		p.readClusterPolicy(data, adminDialect)
 	case "BaselineAdminNetworkPolicy":
 		p.readClusterPolicy(data, baselineDialect)
+	default:
+		p.readOwn(kind, data)
 	}
 	return p
 }

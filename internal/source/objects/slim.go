@@ -278,6 +278,7 @@ type headerObject struct {
 	PodCIDRs    []string `json:"podCIDRs,omitempty"`
 	// Unreadable is what was missing when the snapshot was saved.
 	Unreadable        []string `json:"unreadable,omitempty"`
+	UnreadableLayers  []string `json:"unreadableLayers,omitempty"`
 	UnreadableForeign []string `json:"unreadableForeign,omitempty"` // policies of other engines
 	Incomplete        []string `json:"incomplete,omitempty"`        // objects that are no policies
 	Notes             []string `json:"notes,omitempty"`             // of how the cluster was read

@@ -13,14 +13,14 @@ import (
 // over in silence: a policy of ours in the wrong group or version is an error (S2), other policies
 // are named, and the rest is counted.
 func (b *Builder) addUnknown(d Doc, gk groupKind, head typeMeta) {
-	if hint, is := misplacedPolicy(gk); is {
-		b.failDoc(d, InputError{Object: Safe(head.Kind), Problem: "cannot be read as " + Safe(head.APIVersion), Hint: hint})
-		return
-	}
 	if IsSnapshotHeader(head.APIVersion, head.Kind) { // the meaning of everything after it hangs on it
 		e := InputError{Object: "Snapshot", Problem: "cannot be read as " + Safe(head.APIVersion), Hint: "it was saved by another version of sallyport"}
 		e.Origin = withoutLines(d.Origin)
 		b.Fail(&e)
+		return
+	}
+	if hint, is := misplacedPolicy(gk); is {
+		b.failDoc(d, InputError{Object: Safe(head.Kind), Problem: "cannot be read as " + Safe(head.APIVersion), Hint: hint})
 		return
 	}
 	what := Safe(head.Kind) + " of " + Safe(head.APIVersion)
