@@ -66,6 +66,7 @@ type WorkloadIdentitySpec struct {
 type X509SVID struct {
 	// Lifetime of a certificate, from 5m to 24h. Absent: 15m.
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5m') && duration(self) <= duration('24h')",message="must lie between 5m and 24h"
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}[hms]){1,3}$`
 	// +optional
@@ -92,6 +93,7 @@ type JWTSVID struct {
 
 	// Lifetime of a token, from 1m to 1h. Absent: 5m.
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1m') && duration(self) <= duration('1h')",message="must lie between 1m and 1h"
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}[hms]){1,3}$`
 	// +optional
