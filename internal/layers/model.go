@@ -1,0 +1,134 @@
+package layers
+
+import (
+	"net/netip"
+	"strings"
+
+	"go4.org/netipx"
+
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
+)
+
+// DefaultTrustDomain is the cluster's trust domain where nobody says otherwise (L10).
+const DefaultTrustDomain = "cluster.local"
+
+// Options say what the Snapshot does not.
+type Options struct {
+	TrustDomain string // empty: DefaultTrustDomain
+}
+
+// Model is what a Snapshot says of identities and of what lies outside, compiled. It is immutable and safe for
+// concurrent use.
+type Model struct {
+	m      *policy.Model
+	snap   *cluster.Snapshot
+	trust  string
+	unread bool // L3
+
+	issuers  []issuer
+	policies []access
+	services []service
+	// who and targets are by pod: the number of what is issued to it, and of the policies that name it.
+	who, targets []int32
+	identities   []identity // by number
+	targeted     [][]int    // by number: indices in policies
+}
+
+// Speaks tells whether a Snapshot holds anything that layers are about (L1).
+func Speaks(s *cluster.Snapshot) bool {
+	return len(s.Identities)+len(s.AccessPolicies)+len(s.External) > 0
+}
+
+// Compile reads what the model's Snapshot says of layers; nil where they do not speak (L1).
+func Compile(m *policy.Model, o Options) *Model {
+	snap := m.Snapshot()
+	if !Speaks(snap) {
+		return nil
+	}
+	l := &Model{m: m, snap: snap, trust: o.TrustDomain}
+	if l.trust == "" {
+		l.trust = DefaultTrustDomain
+	}
+	for i := range snap.Unreadable {
+		u := snap.Unreadable[i].Missing
+		l.unread = l.unread || u == cluster.MissingPolicies || u == cluster.MissingLayers
+	}
+	for i := range snap.Identities {
+		l.issuers = append(l.issuers, newIssuer(&snap.Identities[i]))
+	}
+	for i := range snap.AccessPolicies {
+		l.policies = append(l.policies, l.newAccess(&snap.AccessPolicies[i]))
+	}
+	for i := range snap.External {
+		l.services = append(l.services, newService(&snap.External[i]))
+	}
+	l.identify()
+	l.findTargets()
+	return l
+}
+
+// TrustDomain is the cluster's (L10).
+func (l *Model) TrustDomain() string { return l.trust }
+
+// Who numbers what is issued to a pod: equal numbers, equal answers to everything that asks who it is.
+func (l *Model) Who(pod int) int { return int(l.who[pod]) }
+
+// Target numbers the access policies that name a pod as their target.
+func (l *Model) Target(pod int) int { return int(l.targets[pod]) }
+
+// portRange is a range of ports of a protocol; a name stands for the numbers that a pod declares.
+type portRange struct {
+	proto netset.Proto
+	ports netset.PortRange
+	name  string
+}
+
+func (r *portRange) holds(proto netset.Proto, port uint16, declared []cluster.ContainerPort) bool {
+	if r.proto != proto {
+		return false
+	}
+	if r.name == "" {
+		return r.ports.First <= port && port <= r.ports.Last
+	}
+	for _, d := range declared {
+		if d.Name == r.name && d.Proto == proto && d.Port == port {
+			return true
+		}
+	}
+	return false
+}
+
+func protoNamed(s string) netset.Proto {
+	switch s {
+	case "UDP":
+		return netset.UDP
+	case "SCTP":
+		return netset.SCTP
+	}
+	return netset.TCP
+}
+
+// prefixes parses what can be: of a server's object that is not fully understood some may not be (L4).
+func prefixes(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			out = append(out, p.Masked())
+		}
+	}
+	return out
+}
+
+func setOf(list []netip.Prefix) *netipx.IPSet {
+	var b netipx.IPSetBuilder
+	for _, p := range list {
+		b.AddPrefix(p)
+	}
+	s, _ := b.IPSet() // prefixes are valid
+	return s
+}
+
+// sameResource compares audiences (L11).
+func sameResource(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
