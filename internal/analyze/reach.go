@@ -5,6 +5,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -16,9 +17,17 @@ type Options struct {
 	Outside []policy.Region
 	// ByNamespace makes namespaces the parties instead of workloads.
 	ByNamespace bool
+	// Services are the services outside that are parties too: those of the model's Snapshot (docs/layers.md).
+	Services []Service
 	// Split, if set, divides parties: pods for which it gives different texts are parties of their own,
 	// with the same name.
 	Split func(pod int) string
+}
+
+// Service is a service outside: its index in the Snapshot, and its addresses as regions of the space given to New.
+type Service struct {
+	Index   int
+	Regions []policy.Region
 }
 
 // Reach is the reachability of a model, computed between cells and read by party. It is immutable.
@@ -27,6 +36,8 @@ type Reach struct {
 	Parties []Party
 
 	m           *policy.Model
+	layers      *layers.Model // nil where they do not speak
+	services    []Service
 	space       *policy.Space
 	outside     []policy.Region
 	byNamespace bool
@@ -46,7 +57,7 @@ type family struct {
 
 // New analyses a model. space must hold the regions of Options.Outside.
 func New(m *policy.Model, space *policy.Space, o Options) *Reach {
-	r := &Reach{m: m, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
+	r := &Reach{m: m, layers: layers.Compile(m), services: o.Services, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
 	r.parties()
 	for _, f := range m.Families() {
 		fam := family{space: r.fill(f)}
@@ -65,7 +76,7 @@ func (r *Reach) rows(s *space, d flow.Direction) [][]uint32 {
 	open := w.everything()
 	for i := range s.cells {
 		c := &s.cells[i]
-		if c.class < 0 {
+		if c.class < 0 && (r.layers == nil || d == flow.Ingress) {
 			out[i] = open
 			continue
 		}
@@ -108,7 +119,7 @@ func (r *Reach) Each(closed bool, f func(*Row) bool) {
 // EachFrom is Each for one source; it tells whether f went through.
 func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	for to := range r.Parties {
-		if r.Parties[from].External && r.Parties[to].External || !closed && r.plainlyClosed(from, to) {
+		if r.outsideOnly(from, to) || !closed && r.plainlyClosed(from, to) {
 			continue
 		}
 		if row, ok := r.Between(from, to); ok && (closed || !row.Empty()) && !f(&row) {
@@ -116,6 +127,11 @@ func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 		}
 	}
 	return true
+}
+
+// outsideOnly tells of a pair that says nothing: both ends are outside, or it begins at a service there.
+func (r *Reach) outsideOnly(from, to int) bool {
+	return r.Parties[from].External && r.Parties[to].External || r.Parties[from].Service > 0
 }
 
 // plainlyClosed spares the work of Between for the most frequent case in a large cluster: two parties of
@@ -218,7 +234,7 @@ func appendNew(ids []uint32, id uint32) []uint32 {
 // ask decides both directions for the very members.
 func (r *Reach) ask(fam *family, ca *cell, ma int, cb *cell, mb int) Ports {
 	out, in := Ports{Allowed: netset.EveryPort()}, Ports{Allowed: netset.EveryPort()}
-	if ca.class >= 0 {
+	if ca.class >= 0 || r.layers != nil {
 		out = (&rowWriter{r: r, s: fam.space, d: flow.Egress}).decide(ca, ma, cb, mb)
 	}
 	if cb.class >= 0 {
@@ -259,11 +275,31 @@ func (r *Reach) Witness(row *Row, v flow.Verdict, proto netset.Proto, port uint1
 		if proto == netset.Other {
 			f.Port = 0
 		}
-		if eval.Verdict(r.m, &f) == v {
+		if r.Verdict(&f, r.Parties[row.To].service()) == v {
 			return f, true
 		}
 	}
 	return flow.Flow{}, false
+}
+
+// Verdict decides a flow by every layer. service is the index of the service that it is to, or layers.ByAddress.
+func (r *Reach) Verdict(f *flow.Flow, service int) flow.Verdict {
+	v := eval.Verdict(r.m, f)
+	if r.layers != nil && v != flow.Denied {
+		v = v.And(r.upper(f, service))
+	}
+	return v
+}
+
+// Decide is Verdict with its why; the second answer is nil where layers do not speak.
+func (r *Reach) Decide(f *flow.Flow, service int) (eval.Decision, *layers.Decision) {
+	d := eval.Decide(r.m, f)
+	if r.layers == nil {
+		return d, nil
+	}
+	l := r.layers.Decide(&d, service)
+	d.Verdict = l.Verdict
+	return d, &l
 }
 
 // Flows lists one flow for each pair of pods, nodes and regions of two parties in each family, without

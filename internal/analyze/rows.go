@@ -2,9 +2,11 @@ package analyze
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -28,6 +30,7 @@ type relevant struct {
 	sets   []int
 	blocks bool // addresses
 	named  bool // the destination's named ports
+	layers bool // who it is, and what is said of it outside
 }
 
 func (w *rowWriter) everything() []uint32 {
@@ -41,6 +44,9 @@ func (w *rowWriter) everything() []uint32 {
 
 // subjectKey is equal for cells to which the same rules apply in the same way.
 func (w *rowWriter) subjectKey(c *cell) string {
+	if c.class < 0 { // layers speak of it, policies do not
+		return fmt.Sprint("source ", c.kind, c.source)
+	}
 	class := &w.r.m.Classes()[c.class]
 	s := class.Subject(w.d)
 	var key []byte
@@ -57,7 +63,14 @@ func (w *rowWriter) subjectKey(c *cell) string {
 	if w.d == flow.Ingress {
 		key = binary.AppendUvarint(key, uint64(w.r.m.PortsOf(c.class)))
 	}
-	return string(binary.AppendUvarint(key, uint64(len(class.Foreign(w.d)))))
+	key = binary.AppendUvarint(key, uint64(len(class.Foreign(w.d))))
+	if w.d == flow.Egress {
+		key = binary.AppendUvarint(key, uint64(c.source))
+		if w.r.layers != nil {
+			key = append(key, class.Namespace...) // services of a namespace are for its pods
+		}
+	}
+	return string(key)
 }
 
 func bit(b bool) int {
@@ -68,7 +81,11 @@ func bit(b bool) int {
 }
 
 func (w *rowWriter) relevantTo(c *cell) relevant {
-	var out relevant
+	out := relevant{layers: w.r.layers != nil && w.d == flow.Egress}
+	out.blocks = out.layers
+	if c.class < 0 {
+		return out
+	}
 	seen := map[int]bool{}
 	s := w.r.m.Classes()[c.class].Subject(w.d)
 	look := func(rules []policy.Rule) {
@@ -104,6 +121,8 @@ func (w *rowWriter) relevantTo(c *cell) relevant {
 type remoteKey struct {
 	sig, atom, ports int32
 	kind             flow.Kind
+	// target and service are those of the cell, plus one; 0 where layers do not look.
+	target, service int32
 }
 
 func (w *rowWriter) row(c *cell) []uint32 {
@@ -113,7 +132,7 @@ func (w *rowWriter) row(c *cell) []uint32 {
 	memo := map[remoteKey]uint32{}
 	for i := range w.s.cells {
 		o := &w.s.cells[i]
-		if o.host {
+		if o.host && c.class >= 0 {
 			row[i] = perPair
 			continue
 		}
@@ -126,6 +145,9 @@ func (w *rowWriter) row(c *cell) []uint32 {
 			if o.class >= 0 {
 				k.ports = int32(w.r.m.PortsOf(o.class))
 			}
+		}
+		if rel.layers {
+			k.target, k.service = int32(o.target)+1, int32(o.service)+1
 		}
 		id, ok := memo[k]
 		if !ok {
@@ -175,12 +197,28 @@ func (w *rowWriter) decide(c *cell, member int, other *cell, otherMember int) Po
 		dest = c.class
 	}
 	cuts.Add(w.r.m, c.class, dest, w.d)
+	joint := w.r.layers != nil && w.d == flow.Egress
+	if joint {
+		w.r.layers.AddCuts(&cuts, &f, other.service)
+	}
 	var out Ports
 	for _, proto := range netset.Protos {
 		for _, r := range cuts.Ranges(proto, netset.AllPorts) {
 			f.Proto, f.Port = proto, r.First
-			out.add(eval.Side(w.r.m, &f, w.d), proto, r)
+			v := eval.Side(w.r.m, &f, w.d)
+			if joint {
+				v = v.And(w.r.upper(&f, other.service))
+			}
+			out.add(v, proto, r)
 		}
 	}
 	return out
+}
+
+// upper is what the layers above the network say; a service is closed on the ports that it does not serve.
+func (r *Reach) upper(f *flow.Flow, service int) flow.Verdict {
+	if service != layers.ByAddress && !r.layers.Serves(service, f.Proto, f.Port) {
+		return flow.Denied
+	}
+	return r.layers.Verdict(f, service)
 }

@@ -97,7 +97,7 @@ func (s *suspects) match(fs *familySuspects) {
 }
 
 func (s *suspects) sameMembers(was, is *cell) bool {
-	if len(was.members) != len(is.members) {
+	if len(was.members) != len(is.members) || was.region.Prefix != is.region.Prefix {
 		return false
 	}
 	for i, m := range was.members {

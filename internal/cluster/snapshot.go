@@ -54,6 +54,7 @@ type Facts struct {
 	KubeVersion string         // such as "1.31" or "v1.31.4"
 	Plugin      string         // such as "calico" or "cilium@1.16"
 	PodCIDRs    []netip.Prefix // beside those of the Nodes
+	TrustDomain string         // of identities; empty: cluster.local (docs/layers.md, L10)
 }
 
 // Namespace is a namespace and its labels.

@@ -109,6 +109,9 @@ func (l *Model) findTargets() {
 			}
 		}
 		key := fmt.Sprint(list)
+		if slices.ContainsFunc(list, func(k int) bool { return l.policies[k].names() }) {
+			key += fmt.Sprint(p.Ports)
+		}
 		n, ok := numbers[key]
 		if !ok {
 			n = int32(len(l.targeted))
@@ -117,6 +120,11 @@ func (l *Model) findTargets() {
 		}
 		l.targets[i] = n
 	}
+}
+
+// names tells whether the policy names ports by what pods declare.
+func (p *access) names() bool {
+	return slices.ContainsFunc(p.ports, func(r portRange) bool { return r.name != "" })
 }
 
 // at lists the policies of a mode that name a pod and port as their target.

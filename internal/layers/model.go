@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 
@@ -14,11 +15,6 @@ import (
 // DefaultTrustDomain is the cluster's trust domain where nobody says otherwise (L10).
 const DefaultTrustDomain = "cluster.local"
 
-// Options say what the Snapshot does not.
-type Options struct {
-	TrustDomain string // empty: DefaultTrustDomain
-}
-
 // Model is what a Snapshot says of identities and of what lies outside, compiled. It is immutable and safe for
 // concurrent use.
 type Model struct {
@@ -30,10 +26,11 @@ type Model struct {
 	issuers  []issuer
 	policies []access
 	services []service
-	// who and targets are by pod: the number of what is issued to it, and of the policies that name it.
-	who, targets []int32
-	identities   []identity // by number
-	targeted     [][]int    // by number: indices in policies
+	// who, sources and targets are by pod: the number of what is issued to it, of that and as what it appears, and
+	// of the policies that name it.
+	who, sources, targets []int32
+	identities            []identity // by number
+	targeted              [][]int    // by number: indices in policies
 }
 
 // Speaks tells whether a Snapshot holds anything that layers are about (L1).
@@ -42,15 +39,12 @@ func Speaks(s *cluster.Snapshot) bool {
 }
 
 // Compile reads what the model's Snapshot says of layers; nil where they do not speak (L1).
-func Compile(m *policy.Model, o Options) *Model {
+func Compile(m *policy.Model) *Model {
 	snap := m.Snapshot()
 	if !Speaks(snap) {
 		return nil
 	}
-	l := &Model{m: m, snap: snap, trust: o.TrustDomain}
-	if l.trust == "" {
-		l.trust = DefaultTrustDomain
-	}
+	l := &Model{m: m, snap: snap, trust: cmp.Or(snap.Facts.TrustDomain, DefaultTrustDomain)}
 	for i := range snap.Unreadable {
 		u := snap.Unreadable[i].Missing
 		l.unread = l.unread || u == cluster.MissingPolicies || u == cluster.MissingLayers
@@ -65,6 +59,7 @@ func Compile(m *policy.Model, o Options) *Model {
 		l.services = append(l.services, newService(&snap.External[i]))
 	}
 	l.identify()
+	l.numberSources()
 	l.findTargets()
 	return l
 }
@@ -72,10 +67,10 @@ func Compile(m *policy.Model, o Options) *Model {
 // TrustDomain is the cluster's (L10).
 func (l *Model) TrustDomain() string { return l.trust }
 
-// Who numbers what is issued to a pod: equal numbers, equal answers to everything that asks who it is.
-func (l *Model) Who(pod int) int { return int(l.who[pod]) }
+// Source numbers what layers know of a pod as a source: what is issued to it, and as what it appears outside.
+func (l *Model) Source(pod int) int { return int(l.sources[pod]) }
 
-// Target numbers the access policies that name a pod as their target.
+// Target numbers what they know of it as a destination: the access policies that name it, and on which ports.
 func (l *Model) Target(pod int) int { return int(l.targets[pod]) }
 
 // portRange is a range of ports of a protocol; a name stands for the numbers that a pod declares.

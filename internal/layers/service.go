@@ -58,6 +58,11 @@ func (x *service) serves(proto netset.Proto, port uint16) bool {
 	return slices.ContainsFunc(x.ports, func(r portRange) bool { return r.holds(proto, port, nil) })
 }
 
+// Serves tells whether a service has a port.
+func (l *Model) Serves(service int, proto netset.Proto, port uint16) bool {
+	return l.services[service].serves(proto, port)
+}
+
 // Service is what a question about a service needs to know of it.
 type Service struct {
 	*cluster.ExternalService
