@@ -147,20 +147,20 @@ func (r *Reach) addOutside(s *space) {
 
 // addServices makes a cell for each piece of a service's addresses; its party is made once for all families.
 func (r *Reach) addServices(s *space) {
-	for _, x := range r.services {
-		owner := slices.IndexFunc(r.Parties, func(p Party) bool { return p.Service == x.Index+1 })
+	for index, regions := range r.services {
+		owner := slices.IndexFunc(r.Parties, func(p Party) bool { return p.Service == index+1 })
 		if owner < 0 {
 			owner = len(r.Parties)
-			about := &r.m.Snapshot().External[x.Index]
-			r.Parties = append(r.Parties, Party{Name: about.String(), Namespace: about.Namespace, External: true, Service: x.Index + 1})
+			about := &r.m.Snapshot().External[index]
+			r.Parties = append(r.Parties, Party{Name: about.String(), Namespace: about.Namespace, External: true, Service: index + 1})
 		}
-		for _, region := range x.Regions {
+		for _, region := range regions {
 			a, ok := region.Any()
 			if !ok || flow.FamilyOf(region.Prefix.Addr()) != s.family {
 				continue
 			}
 			r.Parties[owner].CIDRs = append(r.Parties[owner].CIDRs, region.CIDRs()...)
-			s.add(r, cell{kind: flow.Address, class: -1, region: region, atom: r.space.Atom(a), owner: owner, service: x.Index})
+			s.add(r, cell{kind: flow.Address, class: -1, region: region, atom: r.space.Atom(a), owner: owner, service: index})
 		}
 	}
 }

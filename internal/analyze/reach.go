@@ -17,17 +17,12 @@ type Options struct {
 	Outside []policy.Region
 	// ByNamespace makes namespaces the parties instead of workloads.
 	ByNamespace bool
-	// Services are the services outside that are parties too: those of the model's Snapshot (docs/layers.md).
-	Services []Service
+	// Services makes the services outside parties too: the addresses of each, by its index in the Snapshot, as regions of
+	// the space given to New (docs/layers.md).
+	Services [][]policy.Region
 	// Split, if set, divides parties: pods for which it gives different texts are parties of their own,
 	// with the same name.
 	Split func(pod int) string
-}
-
-// Service is a service outside: its index in the Snapshot, and its addresses as regions of the space given to New.
-type Service struct {
-	Index   int
-	Regions []policy.Region
 }
 
 // Reach is the reachability of a model, computed between cells and read by party. It is immutable.
@@ -37,7 +32,7 @@ type Reach struct {
 
 	m           *policy.Model
 	layers      *layers.Model // nil where they do not speak
-	services    []Service
+	services    [][]policy.Region
 	space       *policy.Space
 	outside     []policy.Region
 	byNamespace bool

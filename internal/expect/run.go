@@ -88,7 +88,7 @@ func (run *running) analyse(tests []Test) {
 		}
 	}
 	space, outside := run.resolver.Divided(prefixes(tests))
-	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Split: func(pod int) string { return marks[pod].String() }})
+	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Services: run.resolver.Services(space, outside), Split: func(pod int) string { return marks[pod].String() }})
 	run.pod = slices.Repeat([]int{-1}, len(run.reach.Parties))
 	for i := range snap.Pods {
 		run.pod[run.reach.PartyOf(i)] = i
@@ -100,6 +100,9 @@ func (run *running) in(s *set, party int) (ports netset.PortSet, ok bool) {
 	if pod := run.pod[party]; pod >= 0 {
 		ports, ok = s.pods[pod]
 		return ports, ok
+	}
+	if service := run.reach.Parties[party].Service; service > 0 || s.service > 0 {
+		return s.ports, service == s.service
 	}
 	cidrs := run.reach.Parties[party].CIDRs
 	if len(cidrs) == 0 {
@@ -116,7 +119,8 @@ func (run *running) sources(t *resolved) []int {
 		named := slices.ContainsFunc(t.from, func(s *set) bool { _, ok := run.in(s, party); return ok })
 		pod := run.pod[party]
 		host := pod >= 0 && run.resolver.Model.Snapshot().Pods[pod].HostNetwork
-		if named != (t.Kind == Only) && (t.Kind != Only || !host) {
+		opensNothing := run.reach.Parties[party].Service > 0
+		if named != (t.Kind == Only) && (t.Kind != Only || !host) && !opensNothing {
 			out = append(out, party)
 		}
 	}

@@ -333,6 +333,12 @@ func causesWords(why *analyze.Why, md bool) []string {
 			out = append(out, fmt.Sprintf("%-7s  %s", s.Direction, because))
 		}
 	}
+	for i := range why.Layers {
+		out = append(out, layerChangeWords(&why.Layers[i]))
+	}
+	for _, e := range why.Accounts {
+		out = append(out, fmt.Sprintf("because of %s: %s", names.Safe(e.Object), endWords(&e)))
+	}
 	return out
 }
 

@@ -31,7 +31,7 @@ func (b *Builder) AddHeader(h Header) {
 }
 
 func (h *Header) object() *headerObject {
-	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin,
+	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin, TrustDomain: h.Facts.TrustDomain,
 		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, UnreadableLayers: h.UnreadableLayers, Incomplete: h.Incomplete, Notes: h.Notes}
 	o.typeMeta = typeMeta{APIVersion: groupOwn + "/v1alpha1", Kind: "Snapshot"}
 	for _, p := range h.Facts.PodCIDRs {
@@ -65,6 +65,7 @@ func (a *assembly) readHeaders() {
 		lay(&a.s.Revision, o.Revision)
 		lay(&a.s.Facts.KubeVersion, o.KubeVersion)
 		lay(&a.s.Facts.Plugin, o.Plugin)
+		lay(&a.s.Facts.TrustDomain, o.TrustDomain)
 		for i, s := range o.PodCIDRs {
 			p, err := netip.ParsePrefix(s)
 			if err != nil {

@@ -276,6 +276,7 @@ type headerObject struct {
 	KubeVersion string   `json:"kubeVersion,omitempty"`
 	Plugin      string   `json:"plugin,omitempty"`
 	PodCIDRs    []string `json:"podCIDRs,omitempty"`
+	TrustDomain string   `json:"trustDomain,omitempty"`
 	// Unreadable is what was missing when the snapshot was saved.
 	Unreadable        []string `json:"unreadable,omitempty"`
 	UnreadableLayers  []string `json:"unreadableLayers,omitempty"`
