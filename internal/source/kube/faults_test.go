@@ -130,6 +130,24 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		}), asked: 1, fails: "larger than 16 MiB"},
+		{name: "fields for ever", answers: handlers(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"items":[]`)
+			for i := 0; ; i++ {
+				if _, err := fmt.Fprintf(w, `,"field%d":0`, i); err != nil {
+					return
+				}
+			}
+		}), asked: 1, fails: "no list: it has more than 32 fields"},
+		{name: "empty pages for ever", answers: handlers(func(w http.ResponseWriter, r *http.Request) {
+			next := "a"
+			if r.URL.Query().Get("continue") == "a" {
+				next = "b"
+			}
+			body("application/json", `{"metadata":{"continue":"`+next+`"},"items":[]}`)(w, r)
+		}), asked: maxPages, fails: "more than 10000 pages"},
+		{name: "an item of something else with odd metadata", answers: json(list(`{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"a","resourceVersion":5}}`)), asked: 1,
+			fails: "an item Namespace of v1 where it should have Pod of v1"},
 		{name: "no items, as null", answers: json(`{"kind":"PodList","metadata":{},"items":null}`), asked: 1},
 		{name: "items before all else", answers: json(`{"items":[` + pod + `],"metadata":{},"apiVersion":"v1","kind":"PodList"}`), asked: 1},
 	} {
