@@ -32,7 +32,7 @@ const (
 	// maxPause is the longest Retry-After that is waited for.
 	maxPause = 30 * time.Second
 	// maxSmall bounds every body that is read as a whole: discovery and the version.
-	maxSmall = 32 << 20
+	maxSmall = 16 << 20
 	// maxStatus is how much of an error's body is looked at.
 	maxStatus = 64 << 10
 )
