@@ -319,3 +319,24 @@ spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {kub
 		t.Errorf("with one namespace: %s%s", one, errs)
 	}
 }
+
+// TestNoPasswords: no message shows the password of an address in a kubeconfig or on the command line.
+func TestNoPasswords(t *testing.T) {
+	alone(t)
+	config := filepath.Join(t.TempDir(), "config")
+	for _, cluster := range []string{
+		`server: "https://jane:hunter2@h:port"`, `server: "https://jane:hunter2@127.0.0.1:1/%zz"`, `server: "https://jane:hunter2` + strings.Repeat("x", 400) + ` @h"`, `server: "http://jane:hunter2@127.0.0.1:1"`,
+		`server: "https://h:1", proxy-url: "http://jane:hunter2@h:po rt"`, `server: "https://h:1", proxy-url: "ftp://jane:a/hunter2@h"`,
+		`server: "https://h:1", proxy-url: "http://jane:hunter2@127.0.0.1:1"`,
+	} {
+		text := "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {" + cluster + "}}]\n" +
+			"users: [{name: u, user: {token: hunter2}}]\ncontexts: [{name: prod, context: {cluster: c, user: u}}]\ncurrent-context: prod\n"
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := answer("check", "--kubeconfig", config, "a/b", "c/d:1")
+		if status != 1 || stdout != "" || !strings.HasPrefix(stderr, "sallyport: ") || strings.Contains(stderr, "ter2") {
+			t.Errorf("%s: status %d, %s%s", cluster, status, stdout, stderr)
+		}
+	}
+}
