@@ -107,7 +107,8 @@ func (a asker) notEvaluated(subject *cluster.Pod) bool {
 		inScope := p.Namespace == "" || p.Namespace == subject.Namespace
 		return inScope && (a.dir == flow.Egress && p.Egress || a.dir == flow.Ingress && p.Ingress)
 	}
-	return len(a.s.Unreadable) > 0 || a.o.Strict && slices.ContainsFunc(a.s.ForeignPolicies, mayDecide)
+	mayHold := func(u cluster.Unreadable) bool { return u.Beyond == "" || u.Beyond != subject.Namespace }
+	return slices.ContainsFunc(a.s.Unreadable, mayHold) || a.o.Strict && slices.ContainsFunc(a.s.ForeignPolicies, mayDecide)
 }
 
 // subjectEnd is the end whose policies decide this direction (S18).

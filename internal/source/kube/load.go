@@ -200,6 +200,9 @@ func (r *reader) tolerable(res *objects.Resource, err error) bool {
 
 func (r *reader) take(res *objects.Resource, got *result) {
 	r.out.Absorb(got.objects)
+	if res.Policy && res.Namespaced && r.scope != "" {
+		r.header.PoliciesOf = []string{r.scope} // over the cluster may lie files with pods elsewhere
+	}
 	if res.Foreign {
 		r.readKinds = append(r.readKinds, groupKind{res.Group, res.Kind})
 	}

@@ -280,6 +280,7 @@ type headerObject struct {
 	Unreadable        []string `json:"unreadable,omitempty"`
 	UnreadableForeign []string `json:"unreadableForeign,omitempty"` // policies of other engines
 	Incomplete        []string `json:"incomplete,omitempty"`        // objects that are no policies
+	PoliciesOf        []string `json:"policiesOf,omitempty"`        // namespaces, see Header
 	Notes             []string `json:"notes,omitempty"`             // of how the cluster was read
 }
 
