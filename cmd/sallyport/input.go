@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -294,7 +295,7 @@ func (in *input) facts() (*facts, error) {
 }
 
 func (f *facts) readAKS(path string) error {
-	data, err := os.ReadFile(path)
+	data, err := readSmall(path, platform.MaxAKS)
 	var open *fs.PathError
 	if errors.As(err, &open) {
 		err = open.Err // the path stands before it, as in every message
@@ -309,6 +310,17 @@ func (f *facts) readAKS(path string) error {
 	f.version, f.plugin, f.notes, f.azure = a.Version, a.Plugin, a.Notes, true
 	f.podCIDRs = append(f.podCIDRs, a.PodCIDRs...)
 	return nil
+}
+
+// readSmall reads a file up to its size at most and one byte more, by which a larger one is known: what
+// goes by a file's name may have no end.
+func readSmall(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most+1))
 }
 
 // complete fills in what a saved snapshot says and no flag did.

@@ -300,6 +300,8 @@ type Unreadable struct {
 	Origin  Origin
 	Why     string
 	Missing Missing
+	// Beyond: only policies of namespaces other than this one are missing. Empty: it may be any.
+	Beyond string
 }
 
 // Missing is what an Unreadable may hold.
@@ -315,6 +317,11 @@ const (
 // Counts tells whether what is missing makes verdicts unknown.
 func (u *Unreadable) Counts(strict bool) bool {
 	return u.Missing == MissingPolicies || u.Missing == MissingForeign && strict
+}
+
+// CountsFor tells the same of the verdicts that the policies of a namespace decide.
+func (u *Unreadable) CountsFor(namespace string, strict bool) bool {
+	return u.Counts(strict) && (u.Beyond == "" || u.Beyond != namespace)
 }
 
 // Note is something the reader wants people to know.

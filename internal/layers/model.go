@@ -46,8 +46,8 @@ func Compile(m *policy.Model) *Model {
 	}
 	l := &Model{m: m, snap: snap, trust: cmp.Or(snap.Facts.TrustDomain, DefaultTrustDomain)}
 	for i := range snap.Unreadable {
-		u := snap.Unreadable[i].Missing
-		l.unread = l.unread || u == cluster.MissingPolicies || u == cluster.MissingLayers
+		u := &snap.Unreadable[i]
+		l.unread = l.unread || u.Missing == cluster.MissingPolicies && u.Beyond == "" || u.Missing == cluster.MissingLayers
 	}
 	for i := range snap.Identities {
 		l.issuers = append(l.issuers, newIssuer(&snap.Identities[i]))

@@ -104,14 +104,17 @@ func (a asker) direction() Direction {
 // is unknown": policies that could not be read (S2), and under --strict the policies of another
 // engine (S33).
 func (a asker) notEvaluated(subject *cluster.Pod) bool {
-	return a.unread(cluster.MissingPolicies) || a.o.Strict && (a.unread(cluster.MissingForeign) || a.inForeignScope(subject))
+	return a.unread(cluster.MissingPolicies, subject) || a.o.Strict && (a.unread(cluster.MissingForeign, subject) || a.inForeignScope(subject))
 }
 
 // unread tells whether something of that sort could not be read. Of what could not be read nobody
-// knows the scope, so it is that of every pod and direction. No rule of the page asks for
+// knows the scope, so it is that of every pod and direction; but where only other namespaces could not
+// be read (S2), it is not that of the pods of the one that could. No rule of the page asks for
 // MissingObjects: no policy is among them.
-func (a asker) unread(sort cluster.Missing) bool {
-	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool { return u.Missing == sort })
+func (a asker) unread(sort cluster.Missing, subject *cluster.Pod) bool {
+	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool {
+		return u.Missing == sort && (u.Beyond == "" || u.Beyond != subject.Namespace)
+	})
 }
 
 // inForeignScope is S33: a policy of another engine may decide this direction of the pod.

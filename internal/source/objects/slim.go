@@ -282,6 +282,7 @@ type headerObject struct {
 	UnreadableLayers  []string `json:"unreadableLayers,omitempty"`
 	UnreadableForeign []string `json:"unreadableForeign,omitempty"` // policies of other engines
 	Incomplete        []string `json:"incomplete,omitempty"`        // objects that are no policies
+	PoliciesOf        []string `json:"policiesOf,omitempty"`        // namespaces, see Header
 	Notes             []string `json:"notes,omitempty"`             // of how the cluster was read
 }
 
