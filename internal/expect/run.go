@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/analyze"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/question"
 )
@@ -246,20 +247,20 @@ func (run *running) note(list []Against, from int, to *asked, ports netset.PortS
 	}
 	a := Against{From: run.reach.Parties[from].Name, To: run.reach.Parties[to.party].Name, Ports: ports}
 	if len(list) < MaxAgainst {
-		a.Decision = run.shown(from, to.party, ports, shown)
+		a.Decision, a.Layers = run.shown(from, to.party, ports, shown)
 	}
 	return append(list, a)
 }
 
 // shown decides one flow that has one of the verdicts on one of the ports.
-func (run *running) shown(from, to int, ports netset.PortSet, verdicts []flow.Verdict) eval.Decision {
+func (run *running) shown(from, to int, ports netset.PortSet, verdicts []flow.Verdict) (eval.Decision, *layers.Decision) {
 	row := analyze.Row{From: from, To: to}
 	for _, e := range ports.Entries() {
 		for _, v := range verdicts {
 			if w, ok := run.reach.Witness(&row, v, e.Proto, e.Range.First); ok {
-				return eval.Decide(run.resolver.Model, &w)
+				return run.reach.Decide(&w, run.reach.Parties[to].Service-1)
 			}
 		}
 	}
-	return eval.Decision{}
+	return eval.Decision{}, nil
 }

@@ -107,6 +107,9 @@ func (p *diffPage) add(c *analyze.Change) {
 			p.countPolicy(cause.Policy, c.Effect(), pair)
 		}
 	}
+	for _, ref := range layerPolicies(why.Layers) {
+		p.countPolicy(ref, c.Effect(), pair)
+	}
 	causes := causesWords(&why, p.md)
 	key := fmt.Sprint(section, c.Before, c.After, c.Ports, causes)
 	g, ok := p.at[key]

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/analyze"
@@ -15,12 +16,20 @@ const layerWidth = len("external authentication")
 
 // layersText says what each layer above the network answers, and what all of them make together.
 func (b *page) layersText(indent string, s *cluster.Snapshot, d *layers.Decision) {
+	var silent []string
 	for i := range d.Steps {
 		step := &d.Steps[i]
-		if step.Reason == layers.ByPolicies { // said with the network's own words
+		switch step.Reason {
+		case layers.ByPolicies: // said with the network's own words
+			continue
+		case layers.NoService:
+			silent = append(silent, step.Layer.String())
 			continue
 		}
 		b.line("%s%-*s  %-7s  %s", indent, layerWidth, step.Layer, step.Answer, layerWords(step))
+	}
+	if len(silent) > 0 {
+		b.line("%s%s: none, because no service is declared at this destination", indent, joinWords(silent))
 	}
 	if len(d.Services) > 1 {
 		b.line("%swhich of %s is meant is not known: of each layer the answer counts that admits most", indent, servicesWords(s, d))
@@ -100,7 +109,6 @@ var layerReasons = map[layers.Reason]string{
 	layers.OwnNodeUnknown:       "whether it comes from the pod's own node, which %s does not keep out, is not known",
 	layers.NotRead:              "something could not be read that may have a say here",
 	layers.NotUnderstood:        "%s is not fully understood",
-	layers.NoService:            "no service is declared at this destination",
 	layers.NoFirewall:           "nothing is said of a firewall",
 	layers.AtPrivateEndpoint:    "at %s, which no rule closes",
 	layers.PublicAccessDisabled: "the public addresses are closed by %s",
@@ -131,6 +139,12 @@ var layerReasons = map[layers.Reason]string{
 // layerWords says why a layer answers as it does.
 func layerWords(s *layers.Step) string {
 	text := layerReasons[s.Reason]
+	switch {
+	case s.Reason == layers.NoService:
+		return "no service is declared at this destination"
+	case s.Reason == layers.NoIdentity && s.Layer == layers.AccessPolicy:
+		text = "no rule matches an end without identity: %s"
+	}
 	if strings.Contains(text, "%s") {
 		what := "what is declared"
 		if len(s.Refs) > 0 {
@@ -213,4 +227,32 @@ type layerChangeJSON struct {
 // layerChangeWords says what changed in a layer, and why.
 func layerChangeWords(c *analyze.LayerChange) string {
 	return fmt.Sprintf("%s: %s (%s), now %s (%s)", c.After.Layer, c.Before.Answer, layerWords(&c.Before), c.After.Answer, layerWords(&c.After))
+}
+
+// layerPolicies lists the objects behind changes of layers, without repetition.
+func layerPolicies(list []analyze.LayerChange) []cluster.PolicyRef {
+	var out []cluster.PolicyRef
+	for i := range list {
+		for _, r := range slices.Concat(list[i].Before.Refs, list[i].After.Refs) {
+			ref := cluster.PolicyRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
+			if !slices.Contains(out, ref) {
+				out = append(out, ref)
+			}
+		}
+	}
+	return out
+}
+
+// layerLines says of the layers above the network that answer so why they do.
+func layerLines(d *layers.Decision, answer layers.Answer) []string {
+	if d == nil {
+		return nil
+	}
+	var out []string
+	for i := range d.Steps {
+		if s := &d.Steps[i]; s.Answer == answer && s.Reason != layers.ByPolicies {
+			out = append(out, s.Layer.String()+": "+layerWords(s))
+		}
+	}
+	return out
 }
