@@ -122,6 +122,9 @@ func (l *Model) findTargets() {
 	}
 }
 
+// Asks tells whether anything is asked of those who connect to a pod.
+func (l *Model) Asks(pod int) bool { return l.unread || len(l.targeted[l.targets[pod]]) > 0 }
+
 // names tells whether the policy names ports by what pods declare.
 func (p *access) names() bool {
 	return slices.ContainsFunc(p.ports, func(r portRange) bool { return r.name != "" })
