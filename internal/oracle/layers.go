@@ -69,7 +69,7 @@ func AskLayers(s *cluster.Snapshot, o Options, f flow.Flow, service int) Layers 
 		out.Answers = a.beyondNetwork()
 	}
 	out.Answers[NetworkEgress], out.Answers[NetworkIngress] = egress.opinion, ingress.opinion
-	out.Verdict = verdict(out.Answers, egress.ambiguous || ingress.ambiguous)
+	out.Verdict = verdict(out.Answers, egress.ambiguous+ingress.ambiguous)
 	return out
 }
 
@@ -140,24 +140,21 @@ func (a layerAsker) atService(x *cluster.ExternalService) [6]Opinion {
 	return out
 }
 
-// verdict is L41. ambiguous: a network layer is unknown because of ambiguity, and for no other reason.
-func verdict(answers [6]Opinion, ambiguous bool) flow.Verdict {
-	unknowns := 0
+// verdict is L41. ambiguous says of how many network layers ambiguity is the only reason for unknown.
+func verdict(answers [6]Opinion, ambiguous int) flow.Verdict {
+	count := map[Opinion]int{}
 	for _, o := range answers {
-		switch o {
-		case Deny:
-			return flow.Denied
-		case Unknown:
-			unknowns++
-		}
+		count[o]++
 	}
 	switch {
-	case unknowns == 0:
-		return flow.Allowed
-	case ambiguous:
+	case count[Deny] > 0:
+		return flow.Denied
+	case count[Unknown] > ambiguous:
+		return flow.Unknown
+	case ambiguous > 0:
 		return flow.Ambiguous
 	}
-	return flow.Unknown
+	return flow.Allowed
 }
 
 // Gates is L42: how many gates deny. None is open, one a single point, more are defended.

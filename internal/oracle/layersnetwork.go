@@ -8,7 +8,7 @@ import (
 // networkLayer is the answer of network egress or ingress.
 type networkLayer struct {
 	opinion   Opinion
-	ambiguous bool // it is unknown because of ambiguity, and for no other reason (L41)
+	ambiguous int // 1 if it is unknown because of ambiguity, and for no other reason (L41)
 }
 
 // networkOpinion is L40.
@@ -19,7 +19,7 @@ func networkOpinion(d Direction) networkLayer {
 	case flow.Unknown:
 		return networkLayer{opinion: Unknown}
 	case flow.Ambiguous:
-		return networkLayer{opinion: Unknown, ambiguous: true}
+		return networkLayer{opinion: Unknown, ambiguous: 1}
 	}
 	switch d.Reason {
 	case flow.NoPolicyHere, flow.NotEnforced, flow.Default: // for want of any policy
