@@ -18,15 +18,20 @@ func enforced(p *cluster.AccessPolicy) bool { return p.Spec.Mode != v1alpha1.Mod
 
 func understood(p *cluster.AccessPolicy) bool { return len(p.NotUnderstood) == 0 }
 
-// policiesAtPod lists the policies with mode Enforce that name the target pod and the flow's port.
-func (a layerAsker) policiesAtPod(target *cluster.Pod) []*cluster.AccessPolicy {
+// policies lists those with mode Enforce that name a target.
+func (a layerAsker) policies(names func(*cluster.AccessPolicy) bool) []*cluster.AccessPolicy {
 	var out []*cluster.AccessPolicy
 	for i := range a.s.AccessPolicies {
-		if p := &a.s.AccessPolicies[i]; enforced(p) && a.namesPod(p, target) {
+		if p := &a.s.AccessPolicies[i]; enforced(p) && names(p) {
 			out = append(out, p)
 		}
 	}
 	return out
+}
+
+// policiesAtPod lists the policies that name the target pod and the flow's port.
+func (a layerAsker) policiesAtPod(target *cluster.Pod) []*cluster.AccessPolicy {
+	return a.policies(func(p *cluster.AccessPolicy) bool { return a.namesPod(p, target) })
 }
 
 // namesPod is L20, and L4 where it is not understood which kind of target the policy has.
@@ -76,13 +81,7 @@ func (a layerAsker) protocolIs(p corev1.Protocol) bool {
 
 // policiesAtService is L26: which policies count at a service.
 func (a layerAsker) policiesAtService(x *cluster.ExternalService) []*cluster.AccessPolicy {
-	var out []*cluster.AccessPolicy
-	for i := range a.s.AccessPolicies {
-		if p := &a.s.AccessPolicies[i]; enforced(p) && a.namesService(p, x) {
-			out = append(out, p)
-		}
-	}
-	return out
+	return a.policies(func(p *cluster.AccessPolicy) bool { return a.namesService(p, x) })
 }
 
 func (a layerAsker) namesService(p *cluster.AccessPolicy, x *cluster.ExternalService) bool {

@@ -139,7 +139,7 @@ func (a layerAsker) admitted(rules *v1alpha1.ExternalFirewall, as *v1alpha1.Clus
 func (a layerAsker) admittedByRules(rules *v1alpha1.ExternalFirewall, as *v1alpha1.ClusterSource) Opinion {
 	switch {
 	case as == nil, as.PodAddresses && !a.f.From.Addr.IsValid(): // something unknown, an address that is not known
-		if len(rules.IPRules)+len(rules.SubnetRules) == 0 && !rules.AllowAzureServices {
+		if len(rules.IPRules)+len(rules.SubnetRules) == 0 {
 			return Deny
 		}
 		return Unknown

@@ -128,7 +128,7 @@ func TestAzureFirewall(t *testing.T) {
 		// "Allow Azure services" admits every tenant; 0.0.0.0 to 0.0.0.0 is the same.
 		{azure, sub, "a > " + sql, "a"}, {zero, sub, "a > " + sql, "a"}, {azure, "{subnet: nodes}", "a > " + sql, "?"}, {zero, own, "a > " + sql, "?"},
 		{azure, "", "a > " + sql, "?"}, {azure, from("20.0.0.1/32"), "a > " + sql, "?"}, {azure + ", " + pods, own, "a > " + sql, "a"}, {azure, own, "9.9.9.9 > " + sql, "?"},
-		{azure, "{subnet: subscriptions}", "a > " + sql, "?"}, {zero, sub + ", " + own, "9.9.9.9 > " + sql, "?"},
+		{zero, from("0.0.0.0/32"), "a > " + sql, "?"}, {azure, "{subnet: subscriptions}", "a > " + sql, "?"}, {zero, sub + ", " + own, "9.9.9.9 > " + sql, "?"},
 		// A private endpoint does not close the public way, and no rule closes the endpoint.
 		{pods, own, "a > " + private, "a"}, {none, "", "a > " + private, "a"}, {pods, own, "g > " + private, "a"},
 		// publicNetworkAccess Disabled closes the public way, whatever the rules say.
@@ -254,6 +254,7 @@ func TestAccessAtServices(t *testing.T) { // L26, L34
 		{rule: "L26", resources: webs + policy("") + strings.Replace(db(only), "xsvc", "xsvc?", 1), ask: "a > " + sql, want: "..???? unknown"},
 		{rule: "L26", resources: webs + policy(allow) + strings.Replace(db(only), "xsvc", "xsvc?", 1), ask: "a > " + sql, want: "..??a? unknown"},
 		{rule: "L26", resources: webs + "acp? blue/p: {target: {}, rules: []}\n" + db(only), ask: "a > " + sql, want: "...a.? unknown"},
+		{rule: "L26", resources: webs + "acp? blue/p: {target: {pods: {podSelector: {}}, externalService: {name: db}}, rules: []}\n" + db(only), ask: "a > " + sql, want: "...a.? unknown"},
 		{rule: "L34", resources: policy(allow) + db(""), ask: "a > " + sql, want: "...?a. unknown"},
 		{rule: "L34", resources: "wid? blue/w: {serviceAccountName: ''}\n" + policy(allow) + db(""), ask: "a > " + sql, want: "...?a. unknown"},
 		{rule: "L34", resources: policy(allow) + db(""), ask: "9.9.9.9 > " + sql + " @db", want: "...??. unknown"},

@@ -403,3 +403,19 @@ func TestShuffleLayers(t *testing.T) {
 		}
 	})
 }
+
+// TestLayeredGoString: what rapid prints is the manifests and one line for each question.
+func TestLayeredGoString(t *testing.T) {
+	named := 0
+	for seed := range 20 {
+		c := world.LayeredCases(5).Example(seed)
+		text := fmt.Sprintf("%#v", c)
+		if !strings.HasPrefix(text, c.World.YAML()) || strings.Count(text, "\n? ") != len(c.Questions) {
+			t.Errorf("not compact:\n%s", text)
+		}
+		named += strings.Count(text, " of blue/externalservice/")
+	}
+	if named == 0 {
+		t.Error("no service is named")
+	}
+}

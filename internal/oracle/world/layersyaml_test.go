@@ -56,7 +56,7 @@ func hasPort(x *cluster.ExternalService, f flow.Flow) bool {
 func TestLayeredYAML(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "world.yaml")
 	unclear := 0
-	for seed := range 300 {
+	for seed := range 120 {
 		w := world.LayeredCases(1).Example(seed).World
 		want := w.Snapshot()
 		if err := os.WriteFile(file, []byte(w.YAML()), 0o600); err != nil {

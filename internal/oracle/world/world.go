@@ -38,6 +38,7 @@ type World struct {
 	ClusterPolicies []ClusterPolicy
 	PodCIDRs        []netip.Prefix // Facts.PodCIDRs: no manifest can say it
 	// What layers beside the network are about (L1). A service without namespace is a ClusterExternalService.
+	// Of the laws only Shuffle knows these.
 	Identities     []Own[v1alpha1.WorkloadIdentity]
 	AccessPolicies []Own[v1alpha1.AccessPolicy]
 	External       []Own[v1alpha1.ExternalService]
