@@ -18,9 +18,11 @@ import (
 type access struct {
 	*cluster.AccessPolicy
 	clear bool // fully understood
-	pods  policy.Selector
-	ports []portRange // nil: every port and protocol
-	rules []rule
+	// ofPods: the target is pods. Where it is not understood of which kind it is, all of the namespace (L4).
+	ofPods bool
+	pods   policy.Selector
+	ports  []portRange // nil: every port and protocol
+	rules  []rule
 }
 
 // rule is a rule of an AccessPolicy.
@@ -41,7 +43,9 @@ func (p *peer) matches(id string) bool {
 
 func (l *Model) newAccess(p *cluster.AccessPolicy) access {
 	out := access{AccessPolicy: p, clear: len(p.NotUnderstood) == 0}
-	if t := p.Spec.Target.Pods; t != nil {
+	pods, service := p.Spec.Target.Pods != nil, p.Spec.Target.ExternalService != nil
+	out.ofPods = pods || !service
+	if t := p.Spec.Target.Pods; pods && !service {
 		out.pods = policy.NewSelector(t.PodSelector)
 		for i := range t.Ports {
 			out.ports = append(out.ports, targetPort(&t.Ports[i]))
@@ -96,7 +100,7 @@ func (l *Model) findTargets() {
 	numbers := map[string]int32{}
 	byNamespace := map[string][]int{}
 	for i := range l.policies {
-		if l.policies[i].Spec.Target.Pods != nil {
+		if l.policies[i].ofPods {
 			byNamespace[l.policies[i].Namespace] = append(byNamespace[l.policies[i].Namespace], i)
 		}
 	}

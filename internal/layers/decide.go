@@ -128,9 +128,9 @@ func (l *Model) projectedIngress(f *flow.Flow) Step {
 	return s
 }
 
-// projectedEgress is L24 towards a service.
+// projectedEgress is L24 towards a service: at addresses that are known to be its own, as the network knows no others.
 func (l *Model) projectedEgress(f *flow.Flow, i int) Step {
-	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) {
+	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || !l.services[i].has(f.To.Addr) {
 		return Step{}
 	}
 	list := projected(l.about(f, i, true))

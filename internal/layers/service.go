@@ -54,6 +54,11 @@ func (x *service) ref(path string) Ref {
 
 func (x *service) isPrivate(a netip.Addr) bool { return slices.Contains(x.private, a) }
 
+// has tells whether an address is known to be the service's.
+func (x *service) has(a netip.Addr) bool {
+	return x.isPrivate(a) || slices.ContainsFunc(x.public, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
 func (x *service) serves(proto netset.Proto, port uint16) bool {
 	return slices.ContainsFunc(x.ports, func(r portRange) bool { return r.holds(proto, port, nil) })
 }
@@ -90,8 +95,7 @@ func (l *Model) speaking(f *flow.Flow) []int {
 	for i := range l.services {
 		x := &l.services[i]
 		mine := x.Namespace == "" || f.From.Kind == flow.Pod && l.snap.Pods[f.From.Index].Namespace == x.Namespace
-		here := x.isPrivate(f.To.Addr) || slices.ContainsFunc(x.public, func(p netip.Prefix) bool { return p.Contains(f.To.Addr) })
-		if mine && here && x.serves(f.Proto, f.Port) {
+		if mine && x.has(f.To.Addr) && x.serves(f.Proto, f.Port) {
 			out = append(out, i)
 		}
 	}
@@ -126,7 +130,7 @@ func (l *Model) about(f *flow.Flow, i int, enforce bool) []*access {
 	for k := range l.policies {
 		p := &l.policies[k]
 		t := p.Spec.Target.ExternalService
-		if t == nil || p.enforce() != enforce || t.Name != x.Name {
+		if t == nil || p.ofPods || p.enforce() != enforce || t.Name != x.Name {
 			continue
 		}
 		if x.Namespace == "" {
@@ -155,6 +159,8 @@ func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
 	}
 	switch auth := x.Spec.Authentication; {
 	case s.Answer != Deny:
+	case len(x.NotUnderstood) > 0:
+		return Step{Layer: AccessPolicy, Answer: Unknown, Reason: NotUnderstood, Refs: []Ref{x.ref("")}}
 	case auth == nil:
 		s.withoutEnforcer()
 	case auth.Mode == v1alpha1.IdentityOrPassword:
@@ -166,7 +172,7 @@ func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
 // claim is an identity that counts at a service (L33).
 type claim struct {
 	sure   bool
-	azure  *v1alpha1.AzureGrant
+	azure  *v1alpha1.AzureGrant // with spiffe empty nil stands for any
 	spiffe string
 	ref    Ref
 }
@@ -188,8 +194,11 @@ func (l *Model) claims(f *flow.Flow, x *service) []claim {
 	for i := range who.azure {
 		g := &who.azure[i]
 		if slices.ContainsFunc(g.Resources, func(r string) bool { return sameResource(r, resource) }) {
-			out = append(out, claim{sure: g.sure, azure: g.AzureGrant, ref: g.ref})
+			out = append(out, claim{sure: true, azure: g.AzureGrant, ref: g.ref})
 		}
+	}
+	for _, r := range who.vague {
+		out = append(out, claim{ref: r})
 	}
 	return out
 }
@@ -199,6 +208,9 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 	s := Step{Layer: IdentityIssued}
 	auth := x.Spec.Authentication
 	switch {
+	case len(x.NotUnderstood) > 0:
+		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{x.ref("")}
+		return s
 	case auth == nil && !asked:
 		s.Reason = NothingAsked
 		return s
@@ -219,6 +231,7 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{c.ref}
 	}
 	switch {
+	case s.Answer != Deny:
 	case auth == nil:
 		s.withoutEnforcer()
 	case auth.Mode == v1alpha1.IdentityOrPassword:
@@ -274,10 +287,15 @@ func (l *Model) admission(f *flow.Flow, x *service) Step {
 
 // is tells whether an identity is the one that is admitted (L35).
 func (c *claim) is(a v1alpha1.AdmittedIdentity) bool {
-	if c.azure == nil {
-		return a.SPIFFEID != "" && a.SPIFFEID == c.spiffe
+	switch {
+	case c.spiffe != "":
+		return a.SPIFFEID == c.spiffe
+	case a.Azure == nil:
+		return false
+	case c.azure == nil:
+		return true
 	}
-	if a.Azure == nil || !strings.EqualFold(a.Azure.ClientID, c.azure.ClientID) {
+	if !strings.EqualFold(a.Azure.ClientID, c.azure.ClientID) {
 		return false
 	}
 	return a.Azure.TenantID == "" || c.azure.TenantID == "" || strings.EqualFold(a.Azure.TenantID, c.azure.TenantID)

@@ -93,7 +93,7 @@ func (a layerAsker) speak() bool {
 // that could not be read nobody knows, so that MissingPolicies counts as well.
 func (a layerAsker) unread() bool {
 	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool {
-		return u.Missing == cluster.MissingPolicies || u.Missing == cluster.MissingLayers
+		return u.Missing == cluster.MissingPolicies && u.Beyond == "" || u.Missing == cluster.MissingLayers
 	})
 }
 

@@ -50,9 +50,6 @@ func (a layerAsker) ingressProjection() match {
 }
 
 func (a layerAsker) projectionAtPod(target *cluster.Pod) match {
-	if a.unread() { // L3
-		return unknown
-	}
 	return a.projectionDenies(projecting(a.policiesAtPod(target)))
 }
 
@@ -62,9 +59,6 @@ func (a layerAsker) egressProjection() match {
 	n := a.network(flow.Egress)
 	if n.selectable(a.f.From) == nil || a.f.To.Kind != flow.Address || a.o.NotEnforced { // exempt: S26
 		return no
-	}
-	if a.unread() { // L3
-		return unknown
 	}
 	var parts []match
 	for _, x := range a.services() {
