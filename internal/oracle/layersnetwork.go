@@ -46,14 +46,8 @@ func (a layerAsker) ingressProjection() match {
 	if target == nil || a.o.NotEnforced || n.self() { // exempt: S26, S21
 		return no
 	}
-	return every(a.projectionAtPod(target), not(n.ownNode(target))) // exempt: S22
-}
-
-func (a layerAsker) projectionAtPod(target *cluster.Pod) match {
-	if a.unread() { // L3
-		return unknown
-	}
-	return a.projectionDenies(projecting(a.policiesAtPod(target)))
+	denies := a.projectionDenies(projecting(a.policiesAtPod(target)))
+	return every(denies, not(n.ownNode(target))) // exempt: S22
 }
 
 // egressProjection is L24 for target services. L30: projections of several are left out unless all of
@@ -62,9 +56,6 @@ func (a layerAsker) egressProjection() match {
 	n := a.network(flow.Egress)
 	if n.selectable(a.f.From) == nil || a.f.To.Kind != flow.Address || a.o.NotEnforced { // exempt: S26
 		return no
-	}
-	if a.unread() { // L3
-		return unknown
 	}
 	var parts []match
 	for _, x := range a.services() {
