@@ -90,7 +90,8 @@ func (a layerAsker) speak() bool {
 }
 
 // unread is L3: a file could not be read, or one of the four kinds may not be listed. What a file held
-// that could not be read nobody knows, so that MissingPolicies counts as well.
+// that could not be read nobody knows, so that MissingPolicies counts as well, unless it is known to be of
+// network policies: those of other namespaces.
 func (a layerAsker) unread() bool {
 	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool {
 		return u.Missing == cluster.MissingPolicies && u.Beyond == "" || u.Missing == cluster.MissingLayers

@@ -12,9 +12,10 @@ import (
 )
 
 // layerCase is a row of the tables. Resources are lines "kind namespace/name: spec", kinds by their short
-// names; one with a question mark has a part that is not understood. "unread layers" is L3, and any other
-// line is a policy as add reads it. The question may end with "@name", the service that was asked by
-// name. Of the answer each layer is a letter, in the page's order: . for none, a, d and ? for unknown.
+// names; one with a question mark has a part that is not understood. "unread layers" is L3, "domain x" is
+// the trust domain that the input says, and any other line is a policy as add reads it. The question may
+// end with "@name", the service that was asked by name. Of the answer each layer is a letter, in the
+// page's order: . for none, a, d and ? for unknown.
 type layerCase struct {
 	rule      string // of docs/layers.md
 	resources string
@@ -59,10 +60,18 @@ func addLayers(t *testing.T, s *cluster.Snapshot, resources string) {
 		if !cut {
 			namespace, name = "", namespace
 		}
+		if kind == "domain" {
+			s.Facts.TrustDomain = name
+			continue
+		}
 		if kind == "unread" {
 			sort := map[string]cluster.Missing{"policies": cluster.MissingPolicies, "foreign": cluster.MissingForeign, "layers": cluster.MissingLayers,
 				"objects": cluster.MissingObjects}[name]
-			s.Unreadable = append(s.Unreadable, cluster.Unreadable{Missing: sort})
+			u := cluster.Unreadable{Missing: sort}
+			if namespace == "beyond" {
+				u.Beyond = name
+			}
+			s.Unreadable = append(s.Unreadable, u)
 			continue
 		}
 		if !addLayer(t, s, kind, namespace, name, spec, unclear) {
@@ -151,6 +160,9 @@ func TestLayersSpeak(t *testing.T) { // L1, L3
 		{rule: "L3", resources: "unread layers\n" + db, ask: "a > a tcp/80", want: "aa???? unknown"},
 		{rule: "L3", resources: "unread layers\n" + db, ask: "h > a tcp/80", want: "..???? unknown"},
 		{rule: "L3", resources: "unread layers\n" + db, ask: "a > b tcp/80", o: Options{NotEnforced: true}, want: "..???? unknown"},
+		{rule: "L3", resources: "unread layers\n" + strings.Replace(nobody, "rules", "project: {network: true}, rules", 1), ask: "a > b tcp/80", want: ".d???? denied"},
+		{rule: "L3", resources: "unread beyond/red\n" + db, ask: "a > b tcp/80", want: "??.... unknown"},
+		{rule: "L3", resources: "unread beyond/blue\n" + db, ask: "a > b tcp/80", want: "...... allowed"},
 		{rule: "L3", resources: "unread layers\n" + bigNo + db, ask: "c > a tcp/80", want: ".d???? denied"},
 	})
 }
@@ -166,6 +178,8 @@ func TestIdentities(t *testing.T) { // L10 to L12, at a pod that admits nobody i
 		{rule: "L10", resources: widWeb + exact, ask: "a > b tcp/80", want: "...aa. allowed"},
 		{rule: "L10", resources: widWeb + exact, ask: "a > b tcp/80", o: Options{TrustDomain: "example.org"}, want: "...ad. denied"},
 		{rule: "L10", resources: widWeb + strings.Replace(exact, "cluster.local", "example.org", 1), ask: "a > b tcp/80", o: Options{TrustDomain: "example.org"}, want: "...aa. allowed"},
+		{rule: "L10", resources: widWeb + exact + "domain example.org", ask: "a > b tcp/80", want: "...ad. denied"},
+		{rule: "L10", resources: widWeb + exact + "domain example.org", ask: "a > b tcp/80", o: Options{TrustDomain: "cluster.local"}, want: "...aa. allowed"},
 		{rule: "L10", resources: widWeb + exact, ask: "t > b tcp/80", want: "...aa. allowed"},
 		{rule: "L11", resources: open, ask: "a > b tcp/80", want: "...da. denied"},
 		{rule: "L11", resources: open + widWeb, ask: "b > a tcp/80", want: "...da. denied"},
@@ -273,6 +287,8 @@ func TestAccess(t *testing.T) { // L21, L25, L4
 		{rule: "L4", resources: widWeb + strings.Replace(gate(allow), "acp", "acp?", 1), ask: "a > b tcp/80", want: no},
 		{rule: "L4", resources: widWeb + "acp? blue/q: {target: {pods: {podSelector: {}}}, enforcedBy: Gate, mode: Both, rules: [" + allow + "]}", ask: "a > b tcp/80", want: no},
 		{rule: "L4", resources: widWeb + "acp? blue/q: {target: {pods: {podSelector: {matchLabels: {app: a}}}}, enforcedBy: Gate, rules: [" + allow + "]}", ask: "a > b tcp/80", want: "...... allowed"},
+		{rule: "L4", resources: widWeb + "acp? blue/q: {target: {pods: {podSelector: {}, ports: [{port: 81}]}}, enforcedBy: Gate, rules: [" + allow + "]}", ask: "a > b tcp/80", want: "...... allowed"},
+		{rule: "L4", resources: widWeb + "acp? blue/q: {target: {externalService: {name: db}}, rules: [" + allow + "]}", ask: "a > b tcp/80", want: "...... allowed"},
 		{rule: "L4", resources: widWeb + "acp? blue/q: {target: {}, enforcedBy: Gate, rules: [" + allow + "]}", ask: "a > b icmp", want: no},
 		{rule: "L4", resources: widWeb + "acp? blue/q: {target: {}, enforcedBy: Gate, rules: []}", ask: "a > c icmp", want: "...... allowed"},
 		{rule: "L4", resources: widWeb + "acp? blue/q: {target: {pods: {podSelector: {matchLabels: {app: x}}}, externalService: {name: db}}, enforcedBy: Gate, rules: []}", ask: "a > b icmp", want: no},

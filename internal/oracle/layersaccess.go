@@ -34,14 +34,15 @@ func (a layerAsker) policiesAtPod(target *cluster.Pod) []*cluster.AccessPolicy {
 	return a.policies(func(p *cluster.AccessPolicy) bool { return a.namesPod(p, target) })
 }
 
-// namesPod is L20, and L4 where it is not understood which kind of target the policy has.
+// namesPod is L20, and L4: a target that is not understood is all pods of the namespace and every port.
+// The Snapshot says so itself with an empty selector; a target of neither or of both kinds is such a one.
 func (a layerAsker) namesPod(p *cluster.AccessPolicy, target *cluster.Pod) bool {
 	if p.Namespace != target.Namespace {
 		return false
 	}
 	pods, service := p.Spec.Target.Pods, p.Spec.Target.ExternalService
 	if (pods != nil) == (service != nil) {
-		return true // all pods of its namespace and every port
+		return true
 	}
 	return pods != nil && selects(pods.PodSelector, labels{known: target.Labels}) == yes && a.namesPort(pods.Ports, target)
 }

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"strings"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -26,11 +27,9 @@ func (a layerAsker) spiffeID(id identity) string {
 	return "spiffe://" + a.trustDomain() + "/ns/" + id.namespace + "/sa/" + id.account
 }
 
+// trustDomain is L10: what the option says goes before what the input says.
 func (a layerAsker) trustDomain() string {
-	if a.o.TrustDomain == "" {
-		return "cluster.local"
-	}
-	return a.o.TrustDomain
+	return cmp.Or(a.o.TrustDomain, a.s.Facts.TrustDomain, "cluster.local")
 }
 
 // issues is L11 and L12: does a WorkloadIdentity issue to the source what it says?

@@ -46,11 +46,8 @@ func (a layerAsker) ingressProjection() match {
 	if target == nil || a.o.NotEnforced || n.self() { // exempt: S26, S21
 		return no
 	}
-	return every(a.projectionAtPod(target), not(n.ownNode(target))) // exempt: S22
-}
-
-func (a layerAsker) projectionAtPod(target *cluster.Pod) match {
-	return a.projectionDenies(projecting(a.policiesAtPod(target)))
+	denies := a.projectionDenies(projecting(a.policiesAtPod(target)))
+	return every(denies, not(n.ownNode(target))) // exempt: S22
 }
 
 // egressProjection is L24 for target services. L30: projections of several are left out unless all of

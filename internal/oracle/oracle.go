@@ -23,7 +23,7 @@ type Options struct {
 	BlockMetadata bool           // S27
 	Azure         bool           // S27: also Azure's address; without BlockMetadata it has no effect
 	NotEnforced   bool           // S26
-	TrustDomain   string         // L10; empty means cluster.local
+	TrustDomain   string         // L10; empty means that of Snapshot.Facts, or cluster.local
 }
 
 // Direction is the answer for one end of the flow.

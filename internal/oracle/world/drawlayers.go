@@ -22,6 +22,13 @@ var (
 	resources    = []string{"https://database.windows.net", "https://database.windows.net/", "https://database.windows.net//", "https://vault.azure.net"}
 )
 
+// What no file may say and a server may send.
+const (
+	brokenPort     = "UPPER"
+	brokenOperator = "Near"
+	brokenMode     = "Both"
+)
+
 // subject is a namespace and a service account.
 type subject struct{ namespace, account string }
 
@@ -123,7 +130,7 @@ func breakIdentity(t *rapid.T, spec *v1alpha1.WorkloadIdentitySpec) {
 	case "account":
 		spec.ServiceAccountName = ""
 	case "selector":
-		s := exprs(req("app", "Near", "x"))
+		s := exprs(req("app", brokenOperator, "x"))
 		spec.PodSelector = &s
 	default:
 		spec.ExternalIdentities = []v1alpha1.ExternalIdentity{{Azure: &v1alpha1.AzureGrant{
@@ -221,15 +228,19 @@ func spiffeID(domain string, who subject) string {
 // breakAccess adds a part that is not understood.
 func breakAccess(t *rapid.T, spec *v1alpha1.AccessPolicySpec) {
 	both := &v1alpha1.ExternalServiceReference{Name: "x0"}
-	what := pick(t, "broken", "action", "no target", "two targets", "mode", "account", "peer")
+	what := pick(t, "broken", "action", "no target", "two targets", "mode", "account", "peer", "port", "selector")
 	switch what {
+	case "port":
+		spec.Target = v1alpha1.AccessTarget{Pods: &v1alpha1.PodTarget{Ports: []v1alpha1.TargetPort{{Port: intstr.FromString(brokenPort)}}}}
+	case "selector":
+		spec.Target = v1alpha1.AccessTarget{Pods: &v1alpha1.PodTarget{PodSelector: exprs(req("app", brokenOperator, "x"))}}
 	case "no target":
 		spec.Target = v1alpha1.AccessTarget{}
 	case "two targets":
 		spec.Target.ExternalService = both
-		spec.Target.Pods = drawPodTarget(t)
+		spec.Target.Pods, spec.EnforcedBy = drawPodTarget(t), "" // nobody says that of a service
 	case "mode":
-		spec.Mode = "Both"
+		spec.Mode = brokenMode
 	default:
 		peer := v1alpha1.AccessPeer{}
 		if what == "account" {

@@ -57,6 +57,7 @@ func (w World) addLayers(s *cluster.Snapshot) {
 	}
 	for i := range w.AccessPolicies {
 		o := &w.AccessPolicies[i]
+		keepUnderstood(&o.Object.Spec)
 		fillAccess(&o.Object.Spec)
 		s.AccessPolicies = append(s.AccessPolicies, cluster.AccessPolicy{Namespace: o.Object.Namespace, Name: o.Object.Name,
 			Spec: &o.Object.Spec, NotUnderstood: o.notUnderstood()})
@@ -89,6 +90,23 @@ func fillAccess(spec *v1alpha1.AccessPolicySpec) {
 		for i := range pods.Ports {
 			pods.Ports[i].Protocol = cmp.Or(pods.Ports[i].Protocol, corev1.ProtocolTCP)
 		}
+	}
+}
+
+// keepUnderstood is L4 for what breakAccess breaks: a target that is not understood is all pods of the
+// namespace and every port, and a mode is Enforce.
+func keepUnderstood(spec *v1alpha1.AccessPolicySpec) {
+	pods, service := spec.Target.Pods, spec.Target.ExternalService
+	broken := (pods != nil) == (service != nil)
+	if pods != nil {
+		broken = broken || slices.ContainsFunc(pods.Ports, func(p v1alpha1.TargetPort) bool { return p.Port.StrVal == brokenPort }) ||
+			slices.ContainsFunc(pods.PodSelector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool { return r.Operator == brokenOperator })
+	}
+	if broken {
+		spec.Target = v1alpha1.AccessTarget{Pods: &v1alpha1.PodTarget{}}
+	}
+	if spec.Mode == brokenMode {
+		spec.Mode = v1alpha1.ModeEnforce
 	}
 }
 
