@@ -63,7 +63,7 @@ func (l *Model) newAccess(p *cluster.AccessPolicy) access {
 }
 
 func targetPort(p *v1alpha1.TargetPort) portRange {
-	out := portRange{proto: protoNamed(string(p.Protocol))}
+	out := portRange{proto: protoNamed(p.Protocol)}
 	if p.Port.Type == intstr.String {
 		out.name = p.Port.StrVal
 		return out
@@ -92,7 +92,7 @@ func (p *access) ref(path string) Ref {
 	return Ref{Kind: "AccessPolicy", Namespace: p.Namespace, Name: p.Name, Path: path, Origin: p.Origin.At(path)}
 }
 
-func (p *access) enforce() bool { return p.Spec.Mode == v1alpha1.ModeEnforce }
+func (p *access) enforce() bool { return p.Spec.Mode != v1alpha1.ModeAudit }
 
 // findTargets finds out which policies name each pod as a target (L20), without ports.
 func (l *Model) findTargets() {
@@ -229,11 +229,16 @@ func (l *Model) atPod(f *flow.Flow) (issued, may Step) {
 			may = Step{Layer: AccessPolicy, Answer: Unknown, Reason: ForeignIdentity, Refs: []Ref{r}}
 		}
 	}
-	if !slices.ContainsFunc(list, func(p *access) bool { return p.Spec.EnforcedBy != "" }) {
+	if !slices.ContainsFunc(list, func(p *access) bool { return p.enforced() }) {
 		issued.withoutEnforcer()
 		may.withoutEnforcer()
 	}
 	return issued, may
+}
+
+// enforced tells whether somebody is known to enforce the policy at its target pods (L23).
+func (p *access) enforced() bool {
+	return p.Spec.EnforcedBy == v1alpha1.EnforcerGate || p.Spec.EnforcedBy == v1alpha1.EnforcerApplication
 }
 
 // withoutEnforcer turns a denial into something unknown (L23, L26).

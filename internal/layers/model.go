@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go4.org/netipx"
+	corev1 "k8s.io/api/core/v1"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/netset"
@@ -81,7 +82,7 @@ type portRange struct {
 }
 
 func (r *portRange) holds(proto netset.Proto, port uint16, declared []cluster.ContainerPort) bool {
-	if r.proto != proto {
+	if r.proto != proto || !proto.HasPorts() {
 		return false
 	}
 	if r.name == "" {
@@ -95,14 +96,18 @@ func (r *portRange) holds(proto netset.Proto, port uint16, declared []cluster.Co
 	return false
 }
 
-func protoNamed(s string) netset.Proto {
-	switch s {
-	case "UDP":
+// protoNamed gives the protocol that a port names, TCP where it names none; netset.Other, which has no ports, stands for
+// one that is not understood (L4).
+func protoNamed(p corev1.Protocol) netset.Proto {
+	switch p {
+	case corev1.ProtocolTCP, "":
+		return netset.TCP
+	case corev1.ProtocolUDP:
 		return netset.UDP
-	case "SCTP":
+	case corev1.ProtocolSCTP:
 		return netset.SCTP
 	}
-	return netset.TCP
+	return netset.Other
 }
 
 // prefixes parses what can be: of a server's object that is not fully understood some may not be (L4).

@@ -27,7 +27,7 @@ func newService(x *cluster.ExternalService) service {
 		if p.Port < 1 || p.Port > 65535 { // of a server's object that is not understood (L4)
 			continue
 		}
-		r := portRange{proto: protoNamed(string(p.Protocol)), ports: netset.PortRange{First: uint16(p.Port), Last: uint16(p.Port)}}
+		r := portRange{proto: protoNamed(p.Protocol), ports: netset.PortRange{First: uint16(p.Port), Last: uint16(p.Port)}}
 		if p.EndPort != nil && *p.EndPort > p.Port && *p.EndPort <= 65535 {
 			r.ports.Last = uint16(*p.EndPort)
 		}
@@ -127,6 +127,9 @@ func (l *Model) atService(f *flow.Flow, i int) upper {
 func (l *Model) about(f *flow.Flow, i int, enforce bool) []*access {
 	x := &l.services[i]
 	var out []*access
+	if f.From.Kind == flow.Address { // it has no tokens of this cluster that could be withheld
+		return nil
+	}
 	for k := range l.policies {
 		p := &l.policies[k]
 		t := p.Spec.Target.ExternalService
@@ -152,11 +155,6 @@ func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
 	}
 	who := l.source(f)
 	s := order(list, who.id, who.has)
-	if f.From.Kind == flow.Address {
-		if r, ok := l.foreign(list); ok {
-			s = Step{Layer: AccessPolicy, Answer: Unknown, Reason: ForeignIdentity, Refs: []Ref{r}}
-		}
-	}
 	switch auth := x.Spec.Authentication; {
 	case s.Answer != Deny:
 	case len(x.NotUnderstood) > 0:

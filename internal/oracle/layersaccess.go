@@ -90,6 +90,9 @@ func (a layerAsker) namesService(p *cluster.AccessPolicy, x *cluster.ExternalSer
 	if target == nil || p.Spec.Target.Pods != nil || target.Name != x.Name { // L4: both kinds: at pods
 		return false
 	}
+	if a.f.From.Kind == flow.Address { // it has no tokens of this cluster that could be withheld
+		return false
+	}
 	if target.Kind == "ClusterExternalService" { // for pods of the policy's own namespace only
 		from := a.network(flow.Egress).pod(a.f.From)
 		return x.Namespace == "" && from != nil && from.Namespace == p.Namespace

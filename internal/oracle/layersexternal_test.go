@@ -239,8 +239,8 @@ func TestAccessAtServices(t *testing.T) { // L26, L34
 		{rule: "L26", resources: webs + policy(allow) + db(""), ask: "a > " + sql, want: "...aa. allowed"},
 		{rule: "L26", resources: webs + policy(allow) + db(only), ask: "c > " + sql + " @db", want: "...ad? denied"},
 		{rule: "L26", resources: webs + policy(allow) + db(only), ask: "n1 > " + sql + " @db", want: "...ddd denied"},
-		{rule: "L26", resources: webs + policy(allow) + db(only), ask: "9.9.9.9 > " + sql + " @db", want: "...?d? denied"},
-		{rule: "L26", resources: webs + policy(foreign) + db(only), ask: "9.9.9.9 > " + sql + " @db", want: "...??? unknown"},
+		{rule: "L26", resources: webs + policy(allow) + db(only), ask: "9.9.9.9 > " + sql + " @db", want: "...?.? unknown"},
+		{rule: "L26", resources: webs + policy(foreign) + db(only), ask: "9.9.9.9 > " + sql + " @db", want: "...?.? unknown"},
 		{rule: "L26", resources: webs + policy(allow) + wide(only), ask: "a > " + sql, want: "...a.? unknown"},
 		{rule: "L26", resources: webs + cluster(allow) + wide(only), ask: "a > " + sql, want: "...aa? unknown"},
 		{rule: "L26", resources: webs + cluster("") + wide(only), ask: "a > " + sql, want: "...ad? denied"},
@@ -257,7 +257,7 @@ func TestAccessAtServices(t *testing.T) { // L26, L34
 		{rule: "L26", resources: webs + "acp? blue/p: {target: {pods: {podSelector: {}}, externalService: {name: db}}, rules: []}\n" + db(only), ask: "a > " + sql, want: "...a.? unknown"},
 		{rule: "L34", resources: policy(allow) + db(""), ask: "a > " + sql, want: "...?a. unknown"},
 		{rule: "L34", resources: "wid? blue/w: {serviceAccountName: ''}\n" + policy(allow) + db(""), ask: "a > " + sql, want: "...?a. unknown"},
-		{rule: "L34", resources: policy(allow) + db(""), ask: "9.9.9.9 > " + sql + " @db", want: "...??. unknown"},
+		{rule: "L34", resources: policy(allow) + db(""), ask: "9.9.9.9 > " + sql + " @db", want: "...... allowed"},
 	})
 }
 
