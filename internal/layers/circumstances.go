@@ -42,6 +42,17 @@ func (l *Model) holder(f *flow.Flow) *identity {
 	return l.source(f)
 }
 
+// holderNamespace gives the namespace of the account whose identities the source holds; empty for a node.
+func (l *Model) holderNamespace(f *flow.Flow) string {
+	switch {
+	case l.in.As >= 0:
+		return l.snap.Pods[l.in.As].Namespace
+	case f.From.Kind == flow.Pod:
+		return l.snap.Pods[f.From.Index].Namespace
+	}
+	return ""
+}
+
 // Issues tells whether anything is issued to a pod, perhaps.
 func (l *Model) Issues(pod int) bool {
 	d := &l.identities[l.who[pod]]

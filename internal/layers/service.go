@@ -137,7 +137,7 @@ func (l *Model) about(f *flow.Flow, i int, enforce bool) []*access {
 			continue
 		}
 		if x.Namespace == "" {
-			mine := f.From.Kind == flow.Pod && l.snap.Pods[f.From.Index].Namespace == p.Namespace
+			mine := l.holderNamespace(f) == p.Namespace
 			if t.Kind == "ClusterExternalService" && mine {
 				out = append(out, p)
 			}
