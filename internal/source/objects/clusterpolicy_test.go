@@ -68,7 +68,7 @@ func TestClusterPolicyProblems(t *testing.T) {
 		{cnpHead + "{" + okSpec + ", egress: [{action: Deny, to: [{domainNames: [a.b]}]}]}",
 			"spec.egress[0].action Deny cannot be used with domainNames, only Accept can"},
 		{egress(anyone + ", protocols: [{tcp: {}}, {udp: {destinationPort: {}}}, {}, {icmp: {}}]"),
-			"spec.egress[0].protocols[0].tcp needs exactly one of destinationPort, but none is set\n" +
+			"spec.egress[0].protocols[0].tcp needs destinationPort, but none is set\n" +
 				"spec.egress[0].protocols[1].udp.destinationPort needs exactly one of number, range, but none is set\n" +
 				"spec.egress[0].protocols[2] needs exactly one of tcp, udp, sctp, destinationNamedPort, but none is set\n" +
 				"unknown field spec.egress[0].protocols[3].icmp"},

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	kjson "sigs.k8s.io/json"
@@ -67,7 +66,9 @@ func (p *policy) readOwn(kind string, data []byte) {
 func (p *policy) ownSpec(root node, data []byte, obj any) (spec node, ok bool) {
 	p.problems = slices.DeleteFunc(decodeInto(data, obj, true), func(q problem) bool { return under(q.path, "status") })
 	for _, path := range nullItems("", root.v) {
-		p.add(path, path+" is empty", "fill the item in or leave it out")
+		if !under(path, "status") {
+			p.add(path, path+" is empty", "fill the item in or leave it out")
+		}
 	}
 	var meta struct {
 		Metadata metav1.ObjectMeta `json:"metadata"`
@@ -119,7 +120,7 @@ func (p *policy) checkOwnCount(list node, least, most int) {
 	switch {
 	case !ok:
 	case len(items) < least:
-		p.add(list.path, list.path+" is empty, which is not valid here", "leave it out if nothing is meant")
+		p.add(list.path, fmt.Sprintf("%s is empty, at least %d is needed", list.path, least), "")
 	case len(items) > most:
 		p.add(list.path, fmt.Sprintf("%s has %d items, at most %d are allowed", list.path, len(items), most), "")
 	}
@@ -150,11 +151,30 @@ func (p *policy) checkLabels(n node, most int) {
 	if len(m) > most {
 		p.add(n.path, fmt.Sprintf("%s has %d labels, at most %d are allowed", n.path, len(m), most), "")
 	}
+	p.checkLabelValues(n)
 	labels := map[string]string{}
 	for k, v := range maps.All(m) {
 		if s, ok := v.(string); ok {
 			labels[k] = s
 		}
 	}
-	p.checkSelector(strings.TrimSuffix(n.path, "."), &metav1.LabelSelector{MatchLabels: labels})
+	p.checkSelector(n.path, &metav1.LabelSelector{MatchLabels: labels})
+}
+
+// checkPodSelector checks a selector of pods, which may be absent.
+func (p *policy) checkPodSelector(n node) {
+	p.checkLabelValues(n.child("matchLabels"))
+	p.checkSelectorNode(n)
+}
+
+// checkLabelValues refuses labels without a value, such as a template leaves where one was forgotten: an API
+// server drops them, so that the selector selects more than anybody meant.
+func (p *policy) checkLabelValues(n node) {
+	m, _ := n.v.(map[string]any)
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if m[k] == nil {
+			at := joinPath(n.path, k)
+			p.add(at, at+" has no value", "write '' if the empty one is meant")
+		}
+	}
 }
