@@ -11,7 +11,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=xsvc,categories=sallyport
 // +kubebuilder:subresource:status
-// +kubebuilder:printcolumn:name="Name",type=string,JSONPath=`.spec.names[0]`
+// +kubebuilder:printcolumn:name="DNS Name",type=string,JSONPath=`.spec.names[0]`
 // +kubebuilder:printcolumn:name="Public Access",type=string,JSONPath=`.spec.firewall.publicNetworkAccess`
 // +kubebuilder:printcolumn:name="Authentication",type=string,JSONPath=`.spec.authentication.mode`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -39,7 +39,7 @@ type ExternalServiceList struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=cxsvc,categories=sallyport
 // +kubebuilder:subresource:status
-// +kubebuilder:printcolumn:name="Name",type=string,JSONPath=`.spec.names[0]`
+// +kubebuilder:printcolumn:name="DNS Name",type=string,JSONPath=`.spec.names[0]`
 // +kubebuilder:printcolumn:name="Public Access",type=string,JSONPath=`.spec.firewall.publicNetworkAccess`
 // +kubebuilder:printcolumn:name="Authentication",type=string,JSONPath=`.spec.authentication.mode`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

@@ -56,7 +56,9 @@ func established(o object) error {
 			return err
 		}
 		var crd struct {
-			Status struct{ Conditions []struct{ Type, Status, Message string } }
+			Status struct {
+				Conditions []struct{ Type, Status, Message string }
+			}
 		}
 		if err := json.Unmarshal(data, &crd); err != nil {
 			return err
@@ -105,11 +107,7 @@ func post(t *testing.T, document, query string) (got object, refusal string) {
 // read reads a document from a file and gives what the program has against it.
 func read(t *testing.T, document string) (refusal string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "f.yaml")
-	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, stderr, status, err := run("snapshot", "-f", file)
+	_, stderr, status, err := run("snapshot", "-f", fromFile(t, document))
 	if err != nil || status != 0 && status != 1 || status == 1 && stderr == "" {
 		t.Fatalf("status %d, %v: %s", status, err, stderr)
 	}
@@ -156,4 +154,18 @@ func TestOwnKinds(t *testing.T) {
 		})
 	}
 	t.Logf("%d good objects, %d bad ones", good, bad)
+}
+
+// TestFieldGivenTwice: neither takes the last one, or the first.
+func TestFieldGivenTwice(t *testing.T) {
+	if err := definitions(); err != nil {
+		t.Fatal(err)
+	}
+	const document = "apiVersion: sallyport.dev/v1alpha1\nkind: WorkloadIdentity\nmetadata: {name: w}\nspec: {serviceAccountName: web, serviceAccountName: api}\n"
+	if _, refusal := post(t, document, "&dryRun=All"); !strings.Contains(refusal, "already set") {
+		t.Errorf("the server: %q", refusal)
+	}
+	if refusal := read(t, document); !strings.Contains(refusal, "serviceAccountName") {
+		t.Errorf("the program: %q", refusal)
+	}
 }
