@@ -32,11 +32,16 @@ type own struct {
 	external *v1alpha1.ExternalServiceSpec
 }
 
+// maxOwnProblems is how many problems of one object are kept: nobody reads more, and each one is compared with those
+// before it. Unlike with network policies, nothing hangs on which part of the object they are about.
+const maxOwnProblems = 500
+
 // readOwn reads an object of Sallyport's own group, as strictly as its CRD's schema (L2). The checks run on the
 // JSON tree, because the Go types no longer tell what is missing from what is empty.
 func (p *policy) readOwn(kind string, data []byte) {
 	tree, _ := decodeTree(data)
 	root := node{v: tree}
+	p.most = maxOwnProblems
 	switch kind {
 	case kindIdentity:
 		obj := &v1alpha1.WorkloadIdentity{}
@@ -60,9 +65,12 @@ func (p *policy) readOwn(kind string, data []byte) {
 		defaultExternal(&obj.Spec)
 		p.own = &own{external: &obj.Spec}
 	}
+	if p.full() {
+		p.problems = append(p.problems[:p.most], problem{text: "it has more problems than are listed"})
+	}
 }
 
-// ownSpec decodes an object and gives the place of its spec; ok is false where there is none.
+// ownSpec decodes an object and gives the place of its spec; ok is false where there is none, or nothing to add.
 func (p *policy) ownSpec(root node, data []byte, obj any) (spec node, ok bool) {
 	p.problems = slices.DeleteFunc(decodeInto(data, obj, true), func(q problem) bool { return under(q.path, "status") })
 	for _, path := range nullItems("", root.v) {
@@ -78,6 +86,9 @@ func (p *policy) ownSpec(root node, data []byte, obj any) (spec node, ok bool) {
 		meta.Metadata.Namespace, _ = root.child("metadata").child("namespace").v.(string)
 	}
 	p.takeNames(&meta.Metadata)
+	if p.full() {
+		return spec, false // enough to say already
+	}
 	return p.required(root, "spec")
 }
 

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -221,4 +222,26 @@ func TestServerMetadata(t *testing.T) {
 func TestOwnNotes(t *testing.T) {
 	s := mustBuild(t, docs(t, "{apiVersion: sallyport.dev/v1alpha1, kind: ClusterExternalService, metadata: {name: a}, spec: {names: [a], ports: [{port: 1}], firewall: {ipRules: [{first: 192.0.2.9, last: 192.0.2.1}]}}}"))
 	check(t, digest(s), "note f.yaml:1: ClusterExternalService a: spec.firewall.ipRules[0] ends before it begins and admits nothing")
+}
+
+// TestManyOwnProblems: an object that is nothing but problems does not keep anybody waiting, and is not understood.
+func TestManyOwnProblems(t *testing.T) {
+	const many = 100_000
+	labels := make([]string, many)
+	for i := range labels {
+		labels[i] = fmt.Sprintf("'a b%d': null", i)
+	}
+	target := "target: {pods: {podSelector: {}}}"
+	for _, spec := range []string{
+		"{" + target + ", rules: [" + times(many, "{a: 1}") + "]}",
+		"{" + target + ", rules: [" + times(many, "null") + "]}",
+		"{" + target + ", rules: [{action: Allow, from: [" + times(many, "{a: 1}") + "]}]}",
+		"{target: {pods: {podSelector: {matchLabels: {" + strings.Join(labels, ", ") + "}}}}, rules: []}",
+	} {
+		doc := "{apiVersion: sallyport.dev/v1alpha1, kind: AccessPolicy, metadata: {name: a, namespace: d}, spec: " + spec + "}"
+		_, unclear := ownOf(t, mustBuild(t, fromServer(docs(t, doc))))
+		if len(unclear) == 0 || len(unclear) > maxOwnProblems+1 || !slices.Contains(unclear, "it has more problems than are listed") {
+			t.Errorf("%.60s: %d problems", spec, len(unclear))
+		}
+	}
 }
