@@ -21,6 +21,7 @@ try: build ## build, and ask three questions about examples/shop
 test: ## run every test, the builds for all platforms included
 	$(GO) vet ./...
 	$(GO) test ./...
+	cd api/generate && $(GO) vet ./... && $(GO) test -count=1 ./... # go would not see that the types have changed
 	$(MAKE) --no-print-directory cross
 
 test-cluster: ## run the tests against a real API server with etcd (built from source and cached; minutes the first time)
