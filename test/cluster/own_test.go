@@ -169,3 +169,30 @@ func TestFieldGivenTwice(t *testing.T) {
 		t.Errorf("the program: %q", refusal)
 	}
 }
+
+// TestResourcesPage: a server takes the examples of docs/resources.md, which the program reads.
+func TestResourcesPage(t *testing.T) {
+	if err := definitions(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.ensureNamespace("shop"); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/resources.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for _, block := range strings.Split(string(page), "```yaml\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		for document := range strings.SplitSeq(block, "---\n") {
+			if _, refusal := post(t, document, "&dryRun=All"); refusal != "" {
+				t.Error(refusal)
+			}
+			taken++
+		}
+	}
+	if taken < 5 {
+		t.Errorf("only %d objects", taken)
+	}
+}
