@@ -8,6 +8,14 @@ path=${SALLYPORT_PATH:-.} tests=${SALLYPORT_TESTS:-} base=${SALLYPORT_BASE:-}
 out=$(mktemp -d "${RUNNER_TEMP:-${TMPDIR:-/tmp}}/sallyport.XXXXXX") || exit 1
 summary=${GITHUB_STEP_SUMMARY:-/dev/null} outputs=${GITHUB_OUTPUT:-/dev/null}
 sallyport=${SALLYPORT:-$out/sallyport}
+
+# A name of a file or in one may look like a command of GitHub's, ##[set-output name=diff]… even in the middle
+# of a line. None is obeyed until the end, which only this token marks.
+token=$(od -An -v -N16 -tx1 /dev/urandom | tr -d ' \n')
+if [ "${#token}" -ne 32 ]; then exit 1; fi
+echo "::stop-commands::$token"
+trap 'printf "\n::%s::\n" "$token"' EXIT
+
 if [ -z "${SALLYPORT:-}" ]; then
   (cd "$GITHUB_ACTION_PATH" && go build -trimpath -o "$sallyport" ./cmd/sallyport) || exit 1
 fi
@@ -42,10 +50,21 @@ if [ -n "$tests" ]; then
   fi
 fi
 
+# The base must be a commit that is there, and no option of git's; a checkout without history has none.
+commit=
 if [ -n "$base" ]; then
+  commit=$(git rev-parse --quiet --verify "$base^{commit}")
+  if [[ ! $commit =~ ^[0-9a-f]{40,64}$ ]]; then
+    echo "sallyport diff: $base is no commit of this checkout (hint: fetch-depth: 0)"
+    failed diff 1
+    commit=
+  fi
+fi
+
+if [ -n "$commit" ]; then
   before=.sallyport-base # hidden, so that it is no part of what is compared with it
   rm -rf "$before" && mkdir "$before"
-  if git archive "$base" -- "$path" | tar -x -C "$before"; then
+  if git archive "$commit" -- "$path" | tar -x -C "$before"; then
     "$sallyport" diff "$before/$path" "$path" -o md >"$out/diff.md"
     status=$?
     if [ "$status" -eq 1 ]; then

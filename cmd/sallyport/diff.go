@@ -61,8 +61,10 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 			}
 			doing(c, "comparing %d pods before with %d after", len(was.snap.Pods), len(is.snap.Pods))
 			space, outside := question.Together(was.resolver, is.resolver)
-			o := analyze.Options{Outside: outside}
-			d := analyze.NewDiff(analyze.New(was.model, space, o), analyze.New(is.model, space, o))
+			side := func(w *world) *analyze.Reach {
+				return analyze.New(w.model, space, analyze.Options{Outside: outside, Services: w.resolver.Services(space, outside)})
+			}
+			d := analyze.NewDiff(side(was), side(is))
 			differs, err := report.Diff(c.OutOrStdout(), d, output, bothNotes(was, is))
 			if err != nil {
 				return err
@@ -240,6 +242,9 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 	if kind, name, ok := strings.Cut(text, "/"); ok && slices.Contains([]string{"namespace", "namespaces", "ns"}, strings.ToLower(kind)) {
 		return cluster.ObjectRef{Kind: "namespace", Name: name}, nil
 	}
+	if ref, ok := ownObject(text, namespace); ok {
+		return ref, nil
+	}
 	t, err := question.ParseTerm(text, false)
 	if err != nil {
 		return cluster.ObjectRef{}, err
@@ -277,4 +282,27 @@ func bothNotes(was, is *world) []string {
 		}
 	}
 	return out
+}
+
+// ownKinds are the spellings of Sallyport's own kinds.
+var ownKinds = map[string]string{
+	"workloadidentity": "workloadidentity", "workloadidentities": "workloadidentity", "wid": "workloadidentity",
+	"accesspolicy": "accesspolicy", "accesspolicies": "accesspolicy", "acp": "accesspolicy",
+	"externalservice": "externalservice", "externalservices": "externalservice", "xsvc": "externalservice",
+	"clusterexternalservice": "clusterexternalservice", "clusterexternalservices": "clusterexternalservice", "cxsvc": "clusterexternalservice",
+}
+
+// ownObject reads kind/name or ns/kind/name of one of Sallyport's own kinds.
+func ownObject(text, namespace string) (ref cluster.ObjectRef, ok bool) {
+	parts := strings.Split(text, "/")
+	switch len(parts) {
+	case 2:
+		ref = cluster.ObjectRef{Kind: ownKinds[strings.ToLower(parts[0])], Namespace: namespace, Name: parts[1]}
+	case 3:
+		ref = cluster.ObjectRef{Kind: ownKinds[strings.ToLower(parts[1])], Namespace: parts[0], Name: parts[2]}
+	}
+	if ref.Kind == "clusterexternalservice" {
+		ref.Namespace = ""
+	}
+	return ref, ref.Kind != ""
 }

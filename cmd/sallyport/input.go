@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,7 @@ type input struct {
 	kubeVersion      string
 	plugin           string
 	aks              string
+	trustDomain      string
 	live             live
 	readLive         bool // see settle
 }
@@ -49,6 +52,7 @@ func (in *input) platformFlags(c *cobra.Command) {
 	f.StringArrayVar(&in.podCIDRs, "pod-cidr", nil, "`CIDR` that pods have their addresses from; repeatable (default those of the Nodes)")
 	f.StringVar(&in.kubeVersion, "kube-version", "", "answer as this Kubernetes `VERSION` would act, from 1.7 on (default the newest)")
 	f.StringVar(&in.plugin, "plugin", "", "answer as this network `PLUGIN` would act: sallyport, calico, cilium[@1.16], azure-npm, none, or another's name (default the rules as written)")
+	f.StringVar(&in.trustDomain, "trust-domain", "", "`NAME` of the trust domain in which the cluster's identities are (default cluster.local)")
 	f.StringVar(&in.aks, "aks", "", "`FILE` with the output of az aks show -o json: sets version, plugin and pod ranges")
 }
 
@@ -167,7 +171,9 @@ func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 	w.notes = append(w.notes, facts.notes...)
 	w.notes = append(w.notes, facts.plugin.Notes(snap)...)
 	w.enforcement = facts.plugin.Enforcement(facts.version)
-	w.snap = snap
+	named := *snap
+	named.Facts.TrustDomain = facts.trustDomain
+	snap, w.snap = &named, &named
 	o := policy.Options{Strict: in.strict, PodCIDRs: facts.podCIDRs, BlockMetadata: in.blockMetadata,
 		Azure: facts.azure, Behaviour: facts.plugin.Behaviour()}
 	w.model = policy.Compile(snap, o)
@@ -237,12 +243,15 @@ func noteText(n cluster.Note) string {
 
 // facts is what flags, an AKS file and the input itself say of the platform; flags come first.
 type facts struct {
-	version  platform.Version
-	plugin   platform.Plugin
-	podCIDRs []netip.Prefix
-	azure    bool
-	notes    []string
+	version     platform.Version
+	plugin      platform.Plugin
+	podCIDRs    []netip.Prefix
+	azure       bool
+	notes       []string
+	trustDomain string
 }
+
+var trustDomainPattern = regexp.MustCompile(`^[a-z0-9._-]{1,255}$`)
 
 func (in *input) facts() (*facts, error) {
 	if in.namespace == "" {
@@ -278,12 +287,15 @@ func (in *input) facts() (*facts, error) {
 		}
 		out.plugin = p
 	}
+	if out.trustDomain = in.trustDomain; out.trustDomain != "" && !trustDomainPattern.MatchString(out.trustDomain) {
+		return nil, fmt.Errorf("--trust-domain: %q is not a trust domain such as example.org (lower case, without spiffe://)", in.trustDomain)
+	}
 	out.azure = out.azure || out.plugin.Name == "azure-npm"
 	return out, nil
 }
 
 func (f *facts) readAKS(path string) error {
-	data, err := os.ReadFile(path)
+	data, err := readSmall(path, platform.MaxAKS)
 	var open *fs.PathError
 	if errors.As(err, &open) {
 		err = open.Err // the path stands before it, as in every message
@@ -300,6 +312,17 @@ func (f *facts) readAKS(path string) error {
 	return nil
 }
 
+// readSmall reads a file up to its size at most and one byte more, by which a larger one is known: what
+// goes by a file's name may have no end.
+func readSmall(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most+1))
+}
+
 // complete fills in what a saved snapshot says and no flag did.
 func (f *facts) complete(c cluster.Facts) error {
 	var err error
@@ -312,6 +335,12 @@ func (f *facts) complete(c cluster.Facts) error {
 		if f.plugin, err = platform.ParsePlugin(c.Plugin); err != nil {
 			return fmt.Errorf("the snapshot's plugin: %w", err)
 		}
+	}
+	if f.trustDomain == "" && c.TrustDomain != "" {
+		if !trustDomainPattern.MatchString(c.TrustDomain) {
+			return fmt.Errorf("the snapshot's trustDomain: %q is none", c.TrustDomain)
+		}
+		f.trustDomain = c.TrustDomain
 	}
 	return nil
 }

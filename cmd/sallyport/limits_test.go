@@ -34,9 +34,14 @@ func TestRefusedArguments(t *testing.T) {
 		}
 		return path
 	}
+	endless := "/dev/zero"
+	if _, err := os.Stat(endless); err != nil {
+		endless = write("endless.json", bytes.Repeat([]byte(" "), 16<<20+1))
+	}
 	object := `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}`
 	for message, args := range map[string][]string{
 		"too large to be the output of az aks show": {"--aks", write("large.json", bytes.Repeat([]byte(" "), 16<<20+1)), "a/b", "a/c"},
+		endless + ": the file is too large":         {"--aks", endless, "a/b", "a/c"},
 		"the file is UTF-16":                        {"--aks", write("wide.json", []byte("\xff\xfe{\x00}\x00")), "a/b", "a/c"},
 		"a name of 603 characters is none":          {"a/" + strings.Repeat("b", 601), "a/c"},
 		"characters is none":                        {"a/" + strings.Repeat("b", 1<<20), "a/c"},

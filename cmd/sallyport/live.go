@@ -145,7 +145,7 @@ func kubeconfigError(err error) error {
 	if clientcmd.IsEmptyConfig(err) {
 		return errors.New("no cluster: there is no kubeconfig, or it is empty (hint: --kubeconfig, or the variable KUBECONFIG)")
 	}
-	return errors.New("kubeconfig: " + objects.SafeText(err.Error()))
+	return errors.New("kubeconfig: " + kube.Text(err))
 }
 
 // asKubectl gives a text that speaks of the program as people call it.

@@ -319,3 +319,58 @@ spec: {podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {kub
 		t.Errorf("with one namespace: %s%s", one, errs)
 	}
 }
+
+// TestNoPasswords: no message shows the password of an address in a kubeconfig or on the command line.
+func TestNoPasswords(t *testing.T) {
+	alone(t)
+	config := filepath.Join(t.TempDir(), "config")
+	for _, cluster := range []string{
+		`server: "https://jane:hunter2@h:port"`, `server: "https://jane:hunter2@127.0.0.1:1/%zz"`, `server: "https://jane:hunter2` + strings.Repeat("x", 400) + ` @h"`, `server: "http://jane:hunter2@127.0.0.1:1"`,
+		`server: "https://h:1", proxy-url: "http://jane:hunter2@h:po rt"`, `server: "https://h:1", proxy-url: "ftp://jane:a/hunter2@h"`,
+		`server: "https://h:1", proxy-url: "http://jane:hunter2@127.0.0.1:1"`,
+	} {
+		text := "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {" + cluster + "}}]\n" +
+			"users: [{name: u, user: {token: hunter2}}]\ncontexts: [{name: prod, context: {cluster: c, user: u}}]\ncurrent-context: prod\n"
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, stdout, stderr := answer("check", "--kubeconfig", config, "a/b", "c/d:1")
+		if status != 1 || stdout != "" || !strings.HasPrefix(stderr, "sallyport: ") || strings.Contains(stderr, "ter2") {
+			t.Errorf("%s: status %d, %s%s", cluster, status, stdout, stderr)
+		}
+	}
+}
+
+// TestOneNamespaceAndFiles: over one namespace of a cluster lie files with a pod in another, whose policies could not
+// be read: what they could change is unknown, now and in a saved snapshot; what they could not is not.
+func TestOneNamespaceAndFiles(t *testing.T) {
+	server, url := liveServer(t)
+	deny := map[string]any{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": map[string]any{"name": "deny", "namespace": "store"},
+		"spec": map[string]any{"podSelector": map[string]any{}, "policyTypes": []any{"Ingress"}}}
+	if err := server.Add(deny); err != nil {
+		t.Fatal(err)
+	}
+	more := filepath.Join(t.TempDir(), "more.yaml")
+	if err := os.WriteFile(more, []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: pay, namespace: store}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check := func(to string, want int, input ...string) {
+		t.Helper()
+		args := append([]string{"check", "--plugin", "calico", "-n", "shop", "pod/web", to}, input...)
+		status, stdout, stderr := answer(args...)
+		if status != want || want == 3 && !strings.Contains(stdout, "may hold a policy: NetworkPolicies of other namespaces than shop") {
+			t.Errorf("%v: status %d, want %d\n%s%s", args, status, want, stdout, stderr)
+		}
+	}
+	check("store/pay:80", 2, "--server", url, "-f", more)
+	server.Fault = fakeapi.Forbid([]string{"shop"}, "*")
+	check("store/pay:80", 3, "--server", url, "-f", more)
+	check("shop/db:80", 0, "--server", url, "-f", more)
+	_, saved, _ := answer("snapshot", "--server", url, "-n", "shop", "-f", more)
+	file := filepath.Join(t.TempDir(), "saved.yaml")
+	if err := os.WriteFile(file, []byte(saved), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check("store/pay:80", 3, "-f", file)
+	check("shop/db:80", 0, "-f", file)
+}

@@ -21,6 +21,7 @@ type progress struct {
 	start   time.Time
 	doing   string
 	shown   bool
+	ended   bool
 	stop    chan struct{}
 	stopped sync.Once
 }
@@ -58,7 +59,7 @@ func (p *progress) show() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	took := time.Since(p.start)
-	if p.doing == "" || took < progressAfter {
+	if p.ended || p.doing == "" || took < progressAfter {
 		return
 	}
 	p.shown = true
@@ -78,7 +79,7 @@ func (p *progress) end() {
 		close(p.stop)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.doing = ""
+		p.ended = true
 		if p.shown {
 			fmt.Fprint(p.w, eraseLine)
 		}

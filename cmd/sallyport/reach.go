@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -109,6 +110,7 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 	if fl.external {
 		ao.Outside = w.resolver.Outside()
 	}
+	ao.Services = w.resolver.Services(w.resolver.Space(), w.resolver.Outside())
 	r := analyze.New(w.model, w.resolver.Space(), ao)
 	o.Self = ao.ByNamespace
 	o.Notes = w.allNotes()
@@ -120,7 +122,7 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 		return nil, err
 	}
 	o.Notes = append(o.Notes, end.Notes...)
-	o.Focus = r.PartyOf(end.Pods[0])
+	o.Focus = partyOf(r, end)
 	if name := r.Parties[o.Focus].Name; name != end.Label {
 		o.Notes = append(o.Notes, end.Label+" is answered as part of "+name)
 	}
@@ -143,8 +145,16 @@ func (w *world) focus(text string) (*question.End, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(end.Pods) == 0 {
+	if len(end.Pods) == 0 && end.ExternalService == 0 {
 		return nil, fmt.Errorf("%s is no pod or workload: reach focuses on one of those (ask check about this end)", end.Label)
 	}
 	return &end, nil
+}
+
+// partyOf gives the party of an end that is a workload or a service outside.
+func partyOf(r *analyze.Reach, end *question.End) int {
+	if end.ExternalService == 0 {
+		return r.PartyOf(end.Pods[0])
+	}
+	return slices.IndexFunc(r.Parties, func(p analyze.Party) bool { return p.Service == end.ExternalService })
 }

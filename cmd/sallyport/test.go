@@ -62,7 +62,7 @@ be decided.`,
 				if err != nil {
 					return err
 				}
-				r := analyze.New(w.model, w.resolver.Space(), analyze.Options{Outside: w.resolver.Outside()})
+				r := analyze.New(w.model, w.resolver.Space(), w.everything(w.resolver.Outside()))
 				return report.FirstTests(c.OutOrStdout(), r, w.notes)
 			}
 			files, err := in.test(c, args)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport.dev/sallyport/internal/analyze"
+	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/question"
 	"sallyport.dev/sallyport/internal/report"
 )
@@ -76,8 +77,12 @@ func (w *world) whoCan(c *cobra.Command, to, output string) error {
 	if len(end.Regions) > 0 {
 		outside = end.Regions
 	}
-	r := analyze.New(w.model, w.resolver.Space(), analyze.Options{Outside: outside})
-	list := r.WhoCan(targetsOf(r, goals))
+	r := analyze.New(w.model, w.resolver.Space(), w.everything(outside))
+	targets := targetsOf(r, goals)
+	if end.ExternalService > 0 {
+		targets = []analyze.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}
+	}
+	list := r.WhoCan(targets)
 	o := report.WhoCanOptions{To: end.Label, Asked: question.AskedText(t.Port), Outside: len(end.Regions) > 0, Notes: append(slices.Clone(end.Notes), w.notes...)}
 	if output == "json" {
 		return report.WhoCanJSON(c.OutOrStdout(), r, list, o)
@@ -108,7 +113,7 @@ func partiesOf(r *analyze.Reach, pod int) []int {
 	}
 	var out []int
 	for i := range r.Parties {
-		if r.Parties[i].External {
+		if r.Parties[i].External && r.Parties[i].Service == 0 {
 			out = append(out, i)
 		}
 	}
@@ -116,7 +121,7 @@ func partiesOf(r *analyze.Reach, pod int) []int {
 }
 
 func (w *world) spread(c *cobra.Command, from string, args []string, output string) error {
-	r := analyze.New(w.model, w.resolver.Space(), analyze.Options{Outside: w.resolver.Outside()})
+	r := analyze.New(w.model, w.resolver.Space(), w.everything(w.resolver.Outside()))
 	start, err := w.party(r, from)
 	if err != nil {
 		return err
@@ -139,6 +144,11 @@ func (w *world) spread(c *cobra.Command, from string, args []string, output stri
 	return report.Path(c.OutOrStdout(), r, start, goal, path, w.notes)
 }
 
+// everything makes the world outside and the services there parties too.
+func (w *world) everything(outside []policy.Region) analyze.Options {
+	return analyze.Options{Outside: outside, Services: w.resolver.Services(w.resolver.Space(), w.resolver.Outside())}
+}
+
 // party finds the workload that an end names.
 func (w *world) party(r *analyze.Reach, text string) (int, error) {
 	t, err := question.ParseTerm(text, false)
@@ -149,8 +159,8 @@ func (w *world) party(r *analyze.Reach, text string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(end.Pods) == 0 {
+	if len(end.Pods) == 0 && end.ExternalService == 0 {
 		return 0, fmt.Errorf("%s is no pod or workload: steps are taken from those", end.Label)
 	}
-	return r.PartyOf(end.Pods[0]), nil
+	return partyOf(r, &end), nil
 }

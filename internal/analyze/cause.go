@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -22,6 +23,15 @@ type Why struct {
 	Before, After *flow.Flow
 	// Sides are the directions in which the decision changed; empty where the pair is on one side only.
 	Sides []SideChange
+	// Layers are those above the network, and projections into it, that answer something else.
+	Layers []LayerChange
+	// Accounts tells where the source has another service account, and only Layers changed.
+	Accounts []EndChange
+}
+
+// LayerChange is a layer that answers something else than before.
+type LayerChange struct {
+	Before, After layers.Step
 }
 
 // SideChange is what changed in one direction of a flow.
@@ -71,21 +81,76 @@ func (d *Diff) Why(c *Change) Why {
 	for _, dir := range flow.Directions {
 		s := SideChange{Direction: dir,
 			Before: eval.Side(d.sides[before].m, out.Before, dir), After: eval.Side(d.sides[after].m, out.After, dir)}
-		if s.Before == s.After || !d.agrees(&s, out.Before, out.After) {
+		if s.Before == s.After || !d.agrees(&s, &p) {
 			continue
 		}
 		d.causes(&s, out.Before, out.After)
 		out.Sides = append(out.Sides, s)
+	}
+	if out.Layers = d.layerChanges(&p); len(out.Layers) > 0 && len(out.Sides) == 0 {
+		out.Accounts = d.accountChanges(out.Before.From, out.After.From)
 	}
 	return out
 }
 
 // agrees tells whether a direction changed the way the whole flow did: one that opens explains nothing
 // about a connection that closes.
-func (d *Diff) agrees(s *SideChange, was, is *flow.Flow) bool {
-	whole := Change{Before: eval.Verdict(d.sides[before].m, was).String(), After: eval.Verdict(d.sides[after].m, is).String()}
+func (d *Diff) agrees(s *SideChange, p *pair) bool {
+	whole := d.whole(p)
 	side := Change{Before: s.Before.String(), After: s.After.String()}
 	return whole.Effect() == side.Effect() || whole.Effect() == Changes || side.Effect() == Changes
+}
+
+// whole is what became of a whole flow.
+func (d *Diff) whole(p *pair) Change {
+	return Change{Before: d.shown(before, p).String(), After: d.shown(after, p).String()}
+}
+
+// layerChanges lists the layers that changed the way the whole flow did.
+func (d *Diff) layerChanges(p *pair) []LayerChange {
+	was, old := d.steps(before, p)
+	is, now := d.steps(after, p)
+	if !old && !now {
+		return nil
+	}
+	whole := d.whole(p)
+	effect := whole.Effect()
+	var out []LayerChange
+	for i := range was {
+		c := LayerChange{was[i], is[i]}
+		projection := was[i].Reason == layers.ByProjection || is[i].Reason == layers.ByProjection
+		if was[i].Answer == is[i].Answer || layers.Layer(i) <= layers.NetworkIngress && !projection {
+			continue
+		}
+		opens := is[i].Answer < was[i].Answer
+		if effect == Changes || opens == (effect == Opens) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// accountChanges compares the service accounts of a pod with itself.
+func (d *Diff) accountChanges(was, is flow.End) []EndChange {
+	if was.Kind != flow.Pod || is.Kind != flow.Pod {
+		return nil
+	}
+	old, now := &d.sides[before].m.Snapshot().Pods[was.Index], &d.sides[after].m.Snapshot().Pods[is.Index]
+	var c changesOf
+	c.note(now, "service account", old.Account, now.Account)
+	return c
+}
+
+// steps gives what the layers of one side say; ok is false where they do not speak, which is to say none.
+func (d *Diff) steps(side int, p *pair) (out [layers.Count]layers.Step, ok bool) {
+	_, l := d.sides[side].Decide(&p.flows[side], p.services[side])
+	if l != nil {
+		return l.Steps, true
+	}
+	for i := range out {
+		out[i] = layers.Step{Layer: layers.Layer(i), Reason: layers.NothingAsked}
+	}
+	return out, false
 }
 
 // witness finds a pair of ends that is decided differently on the change's first port, the same ends on
@@ -136,16 +201,16 @@ func (w *witnesses) best() (pair, bool) {
 		for u := flow.Allowed; u <= flow.Ambiguous; u++ {
 			a, b := w.first[before][v], w.first[after][u]
 			if a != nil && b != nil && v != u && shows(v, w.change.Before) && shows(u, w.change.After) {
-				return pair{flows: [2]flow.Flow{a.flows[before], b.flows[after]}, has: [2]bool{true, true}}, true
+				return pair{flows: [2]flow.Flow{a.flows[before], b.flows[after]}, has: [2]bool{true, true}, services: [2]int{a.services[before], b.services[after]}}, true
 			}
 		}
 		was, is = cmp.Or(was, w.first[before][v]), cmp.Or(is, w.first[after][v])
 	}
 	switch {
 	case w.change.Before != Absent && was != nil:
-		return pair{flows: was.flows, has: [2]bool{true, false}}, true
+		return pair{flows: was.flows, has: [2]bool{true, false}, services: was.services}, true
 	case w.change.After != Absent && is != nil:
-		return pair{flows: is.flows, has: [2]bool{false, true}}, true
+		return pair{flows: is.flows, has: [2]bool{false, true}, services: is.services}, true
 	}
 	return pair{}, false
 }
@@ -155,7 +220,7 @@ func (d *Diff) shown(side int, p *pair) flow.Verdict {
 	if !p.has[side] {
 		return 0
 	}
-	return eval.Verdict(d.sides[side].m, &p.flows[side])
+	return d.sides[side].Verdict(&p.flows[side], p.services[side])
 }
 
 // causes compares what each policy says before and after.

@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/policy"
 )
 
@@ -22,14 +23,18 @@ type cell struct {
 	members []int // pods, or for a node's own end its index
 	region  policy.Region
 	atom    int // of the address; -1 where it is not known
-	owner   int // index of the party that it belongs to
+	// source and target number what layers know of a pod (layers.Model); 0 where they do not speak.
+	source, target int
+	service        int // index of the service outside whose address it is, or layers.ByAddress
+	owner          int // index of the party that it belongs to
 }
 
 // Party is what people call one end: a workload, a namespace, or a piece of the world outside.
 type Party struct {
 	Name      string // shop/deployment/web, shop, or external/CIDR with " (rest)" where pieces of it stand apart
-	Namespace string // empty for the outside
+	Namespace string // empty for the outside and for what belongs to no namespace
 	External  bool
+	Service   int // index in the Snapshot of a service outside, plus one; 0 for anything else
 	// CIDRs are the disjoint pieces of an external party.
 	CIDRs []netip.Prefix
 
@@ -78,11 +83,17 @@ func (r *Reach) fill(f flow.Family) *space {
 		if !ok {
 			continue
 		}
-		c := cell{kind: flow.Pod, class: r.m.ClassOf(i), host: p.HostNetwork, atom: -1, owner: r.partyOf[i]}
+		c := cell{kind: flow.Pod, class: r.m.ClassOf(i), host: p.HostNetwork, atom: -1, owner: r.partyOf[i], service: layers.ByAddress}
+		if r.layers != nil {
+			c.source, c.target = r.layers.Source(i), r.layers.Target(i)
+		}
 		if addr.IsValid() {
 			c.atom = r.space.Atom(addr)
 		}
 		key := fmt.Sprintf("%d %d %d", c.owner, c.class, c.atom)
+		if r.layers != nil {
+			key += fmt.Sprintf(" %d %d", c.source, c.target)
+		}
 		if c.host {
 			key += " " + p.NodeName
 		}
@@ -95,6 +106,7 @@ func (r *Reach) fill(f flow.Family) *space {
 		s.cells[at].members = append(s.cells[at].members, i)
 	}
 	r.addOutside(s)
+	r.addServices(s)
 	r.fillSets(s)
 	return s
 }
@@ -132,9 +144,32 @@ func (r *Reach) addOutside(s *space) {
 			continue
 		}
 		r.Parties = append(r.Parties, Party{Name: "external/" + region.Prefix.String() + r.rest(region), External: true, CIDRs: region.CIDRs()})
-		s.add(r, cell{kind: flow.Address, class: -1, region: region, atom: r.space.Atom(a), owner: len(r.Parties) - 1})
+		s.add(r, cell{kind: flow.Address, class: -1, region: region, atom: r.space.Atom(a), owner: len(r.Parties) - 1, service: layers.ByAddress})
 	}
 }
+
+// addServices makes a cell for each piece of a service's addresses; its party is made once for all families.
+func (r *Reach) addServices(s *space) {
+	for index, regions := range r.services {
+		owner := slices.IndexFunc(r.Parties, func(p Party) bool { return p.Service == index+1 })
+		if owner < 0 {
+			owner = len(r.Parties)
+			about := &r.m.Snapshot().External[index]
+			r.Parties = append(r.Parties, Party{Name: about.String(), Namespace: about.Namespace, External: true, Service: index + 1})
+		}
+		for _, region := range regions {
+			a, ok := region.Any()
+			if !ok || flow.FamilyOf(region.Prefix.Addr()) != s.family {
+				continue
+			}
+			r.Parties[owner].CIDRs = append(r.Parties[owner].CIDRs, region.CIDRs()...)
+			s.add(r, cell{kind: flow.Address, class: -1, region: region, atom: r.space.Atom(a), owner: owner, service: index})
+		}
+	}
+}
+
+// service is the index of the service outside that the party is, or layers.ByAddress.
+func (p *Party) service() int { return p.Service - 1 }
 
 // rest marks a piece from which other parties are cut out.
 func (r *Reach) rest(region policy.Region) string {

@@ -214,6 +214,19 @@ func policySpecs(s *cluster.Snapshot) map[cluster.PolicyRef]policySpec {
 		p := &s.ClusterPolicies[i]
 		out[cluster.PolicyRef{Kind: p.Kind, Name: p.Object.Name}] = policySpec{p.Object.Spec, p.NotUnderstood, p.Origin.At("")}
 	}
+	for _, x := range s.Identities {
+		out[cluster.PolicyRef{Kind: "WorkloadIdentity", Namespace: x.Namespace, Name: x.Name}] = policySpec{x.Spec, x.NotUnderstood, x.Origin.At("")}
+	}
+	for _, x := range s.AccessPolicies {
+		out[cluster.PolicyRef{Kind: "AccessPolicy", Namespace: x.Namespace, Name: x.Name}] = policySpec{x.Spec, x.NotUnderstood, x.Origin.At("")}
+	}
+	for _, x := range s.External {
+		kind := "ExternalService"
+		if x.Namespace == "" {
+			kind = "ClusterExternalService"
+		}
+		out[cluster.PolicyRef{Kind: kind, Namespace: x.Namespace, Name: x.Name}] = policySpec{x.Spec, x.NotUnderstood, x.Origin.At("")}
+	}
 	return out
 }
 
@@ -223,7 +236,7 @@ func (d *Diff) Each(f func(*Change) bool) {
 	s := newSuspects(d)
 	for from := range d.Parties {
 		for _, to := range s.of(from) {
-			if d.Parties[from].External && d.Parties[to].External {
+			if d.Parties[from].External && d.Parties[to].External || d.Parties[from].Service > 0 {
 				continue
 			}
 			for _, c := range d.between(from, to) {

@@ -1,7 +1,8 @@
 package analyze
 
 import (
-	"sallyport.dev/sallyport/internal/eval"
+	"slices"
+
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
@@ -13,6 +14,7 @@ type pair struct {
 	flows     [2]flow.Flow
 	has       [2]bool
 	decisions [2]uint32
+	services  [2]int // that the flow is to, or layers.ByAddress
 }
 
 // podGroup is a set of pods of one party that neither side tells apart in a family, nor by node where
@@ -46,6 +48,7 @@ func (d *Diff) pairs(from, to int) []pair {
 				for side := range p.has {
 					if p.has[side] = a.cell[side] >= 0 && b.cell[side] >= 0; p.has[side] {
 						p.flows[side] = flow.Flow{From: a.ends[0][side], To: b.ends[other][side], Family: f}
+						p.services[side] = d.sides[side].family(f).cells[b.cell[side]].service
 						p.decisions[side] = d.decision(side, &a, &b, &p.flows[side])
 					}
 				}
@@ -73,12 +76,12 @@ func (d *Diff) decision(side int, a, b *podGroup, f *flow.Flow) uint32 {
 	r := d.sides[side]
 	fam, from, to := r.family(f.Family), a.cell[side], b.cell[side]
 	if out, in := fam.out[from][to], fam.in[to][from]; out != perPair && in != perPair {
-		return r.decisions.join(out, in)
+		return r.joined(fam, from, to)
 	}
 	k := nodesKey{side, from, to, f.Family, a.node[side] != "", b.node[side] != "", a.node[side] == b.node[side]}
 	id, ok := d.byNodes[k]
 	if !ok {
-		id = r.decisions.id(r.decide(f))
+		id = r.decisions.id(r.decide(f, fam.cells[to].service))
 		d.byNodes[k] = id
 	}
 	return id
@@ -174,7 +177,7 @@ func (d *Diff) memberOf(side int, end flow.End, list []member, at map[int]int) i
 		return -1
 	}
 	if end.Kind == flow.Address {
-		return len(list) - 1 // an external party has one end in its family
+		return slices.IndexFunc(list, func(m member) bool { return m.cell[after] >= 0 && m.ends[after].Addr == end.Addr })
 	}
 	if i, ok := at[d.twin[end.Index]]; ok && d.twin[end.Index] >= 0 {
 		return i
@@ -192,9 +195,12 @@ func (r *Reach) family(f flow.Family) *family {
 }
 
 // decide gives every port of a flow by verdict.
-func (r *Reach) decide(f *flow.Flow) Ports {
+func (r *Reach) decide(f *flow.Flow, service int) Ports {
 	var cuts policy.Cuts
 	from, to := r.classOf(f.From), r.classOf(f.To)
+	if r.layers != nil {
+		r.layers.AddCuts(&cuts, f, service)
+	}
 	cuts.Add(r.m, from, to, flow.Egress)
 	cuts.Add(r.m, to, to, flow.Ingress)
 	var out Ports
@@ -202,7 +208,7 @@ func (r *Reach) decide(f *flow.Flow) Ports {
 	for _, proto := range netset.Protos {
 		for _, ports := range cuts.Ranges(proto, netset.AllPorts) {
 			g.Proto, g.Port = proto, ports.First
-			out.add(eval.Verdict(r.m, &g), proto, ports)
+			out.add(r.Verdict(&g, service), proto, ports)
 		}
 	}
 	return out

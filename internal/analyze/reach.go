@@ -5,6 +5,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -16,6 +17,9 @@ type Options struct {
 	Outside []policy.Region
 	// ByNamespace makes namespaces the parties instead of workloads.
 	ByNamespace bool
+	// Services makes the services outside parties too: the addresses of each, by its index in the Snapshot, as regions of
+	// the space given to New (docs/layers.md).
+	Services [][]policy.Region
 	// Split, if set, divides parties: pods for which it gives different texts are parties of their own,
 	// with the same name.
 	Split func(pod int) string
@@ -27,6 +31,8 @@ type Reach struct {
 	Parties []Party
 
 	m           *policy.Model
+	layers      *layers.Model // nil where they do not speak
+	services    [][]policy.Region
 	space       *policy.Space
 	outside     []policy.Region
 	byNamespace bool
@@ -42,16 +48,20 @@ type family struct {
 	// out[i] and in[i] number, for cell i, the decision on each other cell; rows are shared by cells
 	// to which the same applies.
 	out, in [][]uint32
+	upper   *upper // nil where layers do not speak
 }
 
 // New analyses a model. space must hold the regions of Options.Outside.
 func New(m *policy.Model, space *policy.Space, o Options) *Reach {
-	r := &Reach{m: m, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
+	r := &Reach{m: m, layers: layers.Compile(m), services: o.Services, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
 	r.parties()
 	for _, f := range m.Families() {
 		fam := family{space: r.fill(f)}
 		fam.out = r.rows(fam.space, flow.Egress)
 		fam.in = r.rows(fam.space, flow.Ingress)
+		if r.layers != nil {
+			fam.upper = newUpper(r, fam.space)
+		}
 		r.families = append(r.families, fam)
 	}
 	return r
@@ -108,7 +118,7 @@ func (r *Reach) Each(closed bool, f func(*Row) bool) {
 // EachFrom is Each for one source; it tells whether f went through.
 func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	for to := range r.Parties {
-		if r.Parties[from].External && r.Parties[to].External || !closed && r.plainlyClosed(from, to) {
+		if r.outsideOnly(from, to) || !closed && r.plainlyClosed(from, to) {
 			continue
 		}
 		if row, ok := r.Between(from, to); ok && (closed || !row.Empty()) && !f(&row) {
@@ -116,6 +126,11 @@ func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 		}
 	}
 	return true
+}
+
+// outsideOnly tells of a pair that says nothing: both ends are outside, or it begins at a service there.
+func (r *Reach) outsideOnly(from, to int) bool {
+	return r.Parties[from].External && r.Parties[to].External || r.Parties[from].Service > 0
 }
 
 // plainlyClosed spares the work of Between for the most frequent case in a large cluster: two parties of
@@ -195,7 +210,7 @@ func (r *Reach) summary(ids []uint32) (common Ports, partial netset.PortSet) {
 func (r *Reach) appendPair(ids []uint32, fam *family, a, b int) []uint32 {
 	out, in := fam.out[a][b], fam.in[b][a]
 	if out != perPair && in != perPair {
-		return appendNew(ids, r.decisions.join(out, in))
+		return appendNew(ids, r.joined(fam, a, b))
 	}
 	ca, cb := &fam.cells[a], &fam.cells[b]
 	for _, ma := range r.flavours(ca, cb) {
@@ -206,6 +221,15 @@ func (r *Reach) appendPair(ids []uint32, fam *family, a, b int) []uint32 {
 		}
 	}
 	return ids
+}
+
+// joined numbers the decision on two cells that does not depend on the very pair.
+func (r *Reach) joined(fam *family, a, b int) uint32 {
+	id := r.decisions.join(fam.out[a][b], fam.in[b][a])
+	if fam.upper != nil && !r.decisions.closed(id) {
+		id = r.decisions.join(id, fam.upper.id(a, b))
+	}
+	return id
 }
 
 func appendNew(ids []uint32, id uint32) []uint32 {
@@ -224,7 +248,11 @@ func (r *Reach) ask(fam *family, ca *cell, ma int, cb *cell, mb int) Ports {
 	if cb.class >= 0 {
 		in = (&rowWriter{r: r, s: fam.space, d: flow.Ingress}).decide(cb, mb, ca, ma)
 	}
-	return out.and(in)
+	out = out.and(in)
+	if fam.upper != nil {
+		out = out.and(fam.upper.of(ca, ma, cb, mb))
+	}
+	return out
 }
 
 // flavours gives a member of c on the node of the host other, one that is surely elsewhere, and one of which
@@ -259,11 +287,31 @@ func (r *Reach) Witness(row *Row, v flow.Verdict, proto netset.Proto, port uint1
 		if proto == netset.Other {
 			f.Port = 0
 		}
-		if eval.Verdict(r.m, &f) == v {
+		if r.Verdict(&f, r.Parties[row.To].service()) == v {
 			return f, true
 		}
 	}
 	return flow.Flow{}, false
+}
+
+// Verdict decides a flow by every layer. service is the index of the service that it is to, or layers.ByAddress.
+func (r *Reach) Verdict(f *flow.Flow, service int) flow.Verdict {
+	v := eval.Verdict(r.m, f)
+	if r.layers != nil && v != flow.Denied {
+		v = v.And(r.aboveNetwork(f, service))
+	}
+	return v
+}
+
+// Decide is Verdict with its why; the second answer is nil where layers do not speak.
+func (r *Reach) Decide(f *flow.Flow, service int) (eval.Decision, *layers.Decision) {
+	d := eval.Decide(r.m, f)
+	if r.layers == nil {
+		return d, nil
+	}
+	l := r.layers.Decide(&d, service)
+	d.Verdict = l.Verdict
+	return d, &l
 }
 
 // Flows lists one flow for each pair of pods, nodes and regions of two parties in each family, without

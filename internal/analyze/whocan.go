@@ -3,6 +3,7 @@ package analyze
 import (
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 )
 
@@ -21,6 +22,7 @@ type Access struct {
 	Ports   netset.PortSet
 	// Decision is that of one flow which shows the verdict (for partial, one that is allowed, if any is).
 	Decision eval.Decision
+	Layers   *layers.Decision // nil where they do not speak
 }
 
 // WhoCan lists who may open connections to the targets, in the order of targets and Parties.
@@ -28,7 +30,7 @@ func (r *Reach) WhoCan(targets []Target) []Access {
 	var out []Access
 	for _, t := range targets {
 		for from := range r.Parties {
-			if r.Parties[from].External && r.Parties[t.Party].External {
+			if r.outsideOnly(from, t.Party) {
 				continue
 			}
 			if row, ok := r.Between(from, t.Party); ok {
@@ -59,7 +61,7 @@ func (r *Reach) access(row *Row, asked netset.PortSet) []Access {
 		e := ports.Entries()[0]
 		for _, v := range c.shown {
 			if f, ok := r.Witness(row, v, e.Proto, e.Range.First); ok {
-				a.Decision = eval.Decide(r.m, &f)
+				a.Decision, a.Layers = r.Decide(&f, r.Parties[row.To].service())
 				break
 			}
 		}

@@ -50,15 +50,18 @@ func ParentPath(p string) string {
 
 // PolicyRef names a policy. It is comparable.
 type PolicyRef struct {
-	Kind      string `json:"kind"`                // NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy
+	Kind      string `json:"kind"`                // NetworkPolicy, ClusterNetworkPolicy, AdminNetworkPolicy, BaselineAdminNetworkPolicy, or of Sallyport's own: WorkloadIdentity, …
 	Namespace string `json:"namespace,omitempty"` // empty for cluster-wide kinds
 	Name      string `json:"name"`
 }
 
-// String gives "ns/name" for a NetworkPolicy and "Kind name" for cluster-wide ones.
+// String gives "ns/name" for a NetworkPolicy, "Kind name" for cluster-wide ones and "Kind ns/name" for others.
 func (r PolicyRef) String() string {
-	if r.Namespace != "" {
+	if r.Namespace != "" && r.Kind == "NetworkPolicy" {
 		return r.Namespace + "/" + r.Name
+	}
+	if r.Namespace != "" {
+		return r.Kind + " " + r.Namespace + "/" + r.Name
 	}
 	return r.Kind + " " + r.Name
 }

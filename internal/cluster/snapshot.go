@@ -54,6 +54,7 @@ type Facts struct {
 	KubeVersion string         // such as "1.31" or "v1.31.4"
 	Plugin      string         // such as "calico" or "cilium@1.16"
 	PodCIDRs    []netip.Prefix // beside those of the Nodes
+	TrustDomain string         // of identities; empty: cluster.local (docs/layers.md, L10)
 }
 
 // Namespace is a namespace and its labels.
@@ -299,6 +300,8 @@ type Unreadable struct {
 	Origin  Origin
 	Why     string
 	Missing Missing
+	// Beyond: only policies of namespaces other than this one are missing. Empty: it may be any.
+	Beyond string
 }
 
 // Missing is what an Unreadable may hold.
@@ -314,6 +317,11 @@ const (
 // Counts tells whether what is missing makes verdicts unknown.
 func (u *Unreadable) Counts(strict bool) bool {
 	return u.Missing == MissingPolicies || u.Missing == MissingForeign && strict
+}
+
+// CountsFor tells the same of the verdicts that the policies of a namespace decide.
+func (u *Unreadable) CountsFor(namespace string, strict bool) bool {
+	return u.Counts(strict) && (u.Beyond == "" || u.Beyond != namespace)
 }
 
 // Note is something the reader wants people to know.

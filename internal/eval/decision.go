@@ -239,7 +239,7 @@ func (w *walk) gaps(c *policy.Class) {
 		return
 	}
 	for i := range w.m.Snapshot().Unreadable {
-		if !w.m.Snapshot().Unreadable[i].Counts(w.m.Options().Strict) {
+		if !w.m.Snapshot().Unreadable[i].CountsFor(c.Namespace, w.m.Options().Strict) {
 			continue
 		}
 		w.out.Unknown = append(w.out.Unknown, Gap{Unread: i + 1})

@@ -105,7 +105,7 @@ func tiersVerdict(m *policy.Model, class int, q *policy.Query, pod int) flow.Ver
 func undecidable(m *policy.Model, c *policy.Class, d flow.Direction) bool {
 	strict := m.Options().Strict
 	for i := range m.Snapshot().Unreadable {
-		if m.Snapshot().Unreadable[i].Counts(strict) {
+		if m.Snapshot().Unreadable[i].CountsFor(c.Namespace, strict) {
 			return true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/question"
@@ -99,7 +100,8 @@ const MaxAgainst = 5
 type Against struct {
 	From, To string
 	Ports    netset.PortSet
-	Decision eval.Decision // of one flow that shows it
+	Decision eval.Decision    // of one flow that shows it; its verdict is that of all Layers
+	Layers   *layers.Decision // nil where they do not speak
 }
 
 // pattern tells whether an end's names have wildcards.

@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/analyze"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/question"
 )
@@ -88,7 +89,7 @@ func (run *running) analyse(tests []Test) {
 		}
 	}
 	space, outside := run.resolver.Divided(prefixes(tests))
-	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Split: func(pod int) string { return marks[pod].String() }})
+	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Services: run.resolver.Services(space, outside), Split: func(pod int) string { return marks[pod].String() }})
 	run.pod = slices.Repeat([]int{-1}, len(run.reach.Parties))
 	for i := range snap.Pods {
 		run.pod[run.reach.PartyOf(i)] = i
@@ -100,6 +101,9 @@ func (run *running) in(s *set, party int) (ports netset.PortSet, ok bool) {
 	if pod := run.pod[party]; pod >= 0 {
 		ports, ok = s.pods[pod]
 		return ports, ok
+	}
+	if service := run.reach.Parties[party].Service; service > 0 || s.service > 0 {
+		return s.ports, service == s.service
 	}
 	cidrs := run.reach.Parties[party].CIDRs
 	if len(cidrs) == 0 {
@@ -116,7 +120,8 @@ func (run *running) sources(t *resolved) []int {
 		named := slices.ContainsFunc(t.from, func(s *set) bool { _, ok := run.in(s, party); return ok })
 		pod := run.pod[party]
 		host := pod >= 0 && run.resolver.Model.Snapshot().Pods[pod].HostNetwork
-		if named != (t.Kind == Only) && (t.Kind != Only || !host) {
+		opensNothing := run.reach.Parties[party].Service > 0
+		if named != (t.Kind == Only) && (t.Kind != Only || !host) && !opensNothing {
 			out = append(out, party)
 		}
 	}
@@ -242,20 +247,20 @@ func (run *running) note(list []Against, from int, to *asked, ports netset.PortS
 	}
 	a := Against{From: run.reach.Parties[from].Name, To: run.reach.Parties[to.party].Name, Ports: ports}
 	if len(list) < MaxAgainst {
-		a.Decision = run.shown(from, to.party, ports, shown)
+		a.Decision, a.Layers = run.shown(from, to.party, ports, shown)
 	}
 	return append(list, a)
 }
 
 // shown decides one flow that has one of the verdicts on one of the ports.
-func (run *running) shown(from, to int, ports netset.PortSet, verdicts []flow.Verdict) eval.Decision {
+func (run *running) shown(from, to int, ports netset.PortSet, verdicts []flow.Verdict) (eval.Decision, *layers.Decision) {
 	row := analyze.Row{From: from, To: to}
 	for _, e := range ports.Entries() {
 		for _, v := range verdicts {
 			if w, ok := run.reach.Witness(&row, v, e.Proto, e.Range.First); ok {
-				return eval.Decide(run.resolver.Model, &w)
+				return run.reach.Decide(&w, run.reach.Parties[to].Service-1)
 			}
 		}
 	}
-	return eval.Decision{}
+	return eval.Decision{}, nil
 }

@@ -17,6 +17,7 @@ import (
 type set struct {
 	pods    map[int]netset.PortSet // with the ports asked there; every port where none was given
 	regions []policy.Region
+	service int // the service outside that it is, by index in the Snapshot plus one
 	// anyPort: no port was given, so that one open port is a connection.
 	anyPort bool
 	ports   netset.PortSet // asked at regions
@@ -184,7 +185,7 @@ func (r *resolver) plain(s *set, e *End, source bool) error {
 		if err != nil {
 			return err
 		}
-		if end.Service != nil || len(end.Targets) > 0 {
+		if end.Service != nil || len(end.Targets) > 0 || end.ExternalService > 0 {
 			return fmt.Errorf("%s opens no connections (name its pods)", e.Text)
 		}
 		for _, i := range end.Pods {
@@ -204,7 +205,10 @@ func (r *resolver) plain(s *set, e *End, source bool) error {
 				s.pods[g.Pod] = s.pods[g.Pod].Union(g.Ports)
 			}
 		}
-		s.regions = end.Regions
+		s.regions, s.service = end.Regions, end.ExternalService
+		if s.service > 0 {
+			s.ports = goals[0].Ports
+		}
 	}
 	if len(s.pods) == 0 && len(s.regions) == 0 {
 		return errors.New(e.Text + " is no pod and nothing outside (a test is about those; ask check about it)")

@@ -1,6 +1,7 @@
 // Package oracle answers what network policies do to one flow, slowly and literally. It is the
 // second implementation that tests compare the evaluator with (S62), written from docs/semantics.md
-// alone, one function per rule of that page.
+// alone, one function per rule of that page. What the layers say together is here too (AskLayers),
+// written in the same way from docs/layers.md.
 //
 // It is for tests only: the product must never import it, and it must never import the product's
 // policy, eval or report packages. It reads the Snapshot as it stands on every call and keeps nothing.
@@ -22,6 +23,7 @@ type Options struct {
 	BlockMetadata bool           // S27
 	Azure         bool           // S27: also Azure's address; without BlockMetadata it has no effect
 	NotEnforced   bool           // S26
+	TrustDomain   string         // L10; empty means that of Snapshot.Facts, or cluster.local
 }
 
 // Direction is the answer for one end of the flow.
@@ -104,14 +106,17 @@ func (a asker) direction() Direction {
 // is unknown": policies that could not be read (S2), and under --strict the policies of another
 // engine (S33).
 func (a asker) notEvaluated(subject *cluster.Pod) bool {
-	return a.unread(cluster.MissingPolicies) || a.o.Strict && (a.unread(cluster.MissingForeign) || a.inForeignScope(subject))
+	return a.unread(cluster.MissingPolicies, subject) || a.o.Strict && (a.unread(cluster.MissingForeign, subject) || a.inForeignScope(subject))
 }
 
 // unread tells whether something of that sort could not be read. Of what could not be read nobody
-// knows the scope, so it is that of every pod and direction. No rule of the page asks for
+// knows the scope, so it is that of every pod and direction; but where only other namespaces could not
+// be read (S2), it is not that of the pods of the one that could. No rule of the page asks for
 // MissingObjects: no policy is among them.
-func (a asker) unread(sort cluster.Missing) bool {
-	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool { return u.Missing == sort })
+func (a asker) unread(sort cluster.Missing, subject *cluster.Pod) bool {
+	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool {
+		return u.Missing == sort && (u.Beyond == "" || u.Beyond != subject.Namespace)
+	})
 }
 
 // inForeignScope is S33: a policy of another engine may decide this direction of the pod.

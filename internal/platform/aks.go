@@ -54,12 +54,12 @@ type aksSecurity struct {
 	WorkloadIdentity *aksToggle `json:"workloadIdentity"`
 }
 
-// maxAKS bounds the file; a real one has a few kilobytes.
-const maxAKS = 16 << 20
+// MaxAKS bounds the file; a real one has a few kilobytes.
+const MaxAKS = 16 << 20
 
 // ParseAKS reads the output of `az aks show -o json`.
 func ParseAKS(data []byte) (*AKS, error) {
-	if len(data) > maxAKS {
+	if len(data) > MaxAKS {
 		return nil, errors.New("the file is too large to be the output of az aks show")
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))

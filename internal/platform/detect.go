@@ -101,10 +101,13 @@ func Detect(sets []DaemonSet, complete bool, version string) Detected {
 	})
 	d := Detected{}
 	var on, off, unsure []candidate
+	doubted := 0
 	for _, c := range all {
 		switch {
 		case !c.believed:
-			d.note("%s looks like %s, but %s: not counted", c.set, c.plugin.Name, c.why)
+			if doubted++; doubted <= maxDoubted {
+				d.note("%s looks like %s, but %s: not counted", c.set, c.plugin.Name, c.why)
+			}
 		case c.state == enforces:
 			on = append(on, c)
 		case c.state == routes:
@@ -113,9 +116,15 @@ func Detect(sets []DaemonSet, complete bool, version string) Detected {
 			unsure = append(unsure, c)
 		}
 	}
+	if doubted > maxDoubted {
+		d.note("%d more that look like a network plugin are not counted", doubted-maxDoubted)
+	}
 	d.choose(on, off, unsure, complete, version)
 	return d
 }
+
+// maxDoubted bounds the notes on what is not believed, of which anybody who may run pods can make any number.
+const maxDoubted = 5
 
 func (d *Detected) note(format string, args ...any) {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))

@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -97,5 +98,17 @@ func TestDetect(t *testing.T) {
 				t.Errorf("a saved snapshot would read %v, %v instead of %v", again, err, d.Plugin)
 			}
 		})
+	}
+}
+
+// TestManyDoubted: whoever may run pods cannot bury what is said of the plugin.
+func TestManyDoubted(t *testing.T) {
+	var sets []DaemonSet
+	for i := range 1000 {
+		sets = append(sets, DaemonSet{Namespace: "shop", Name: fmt.Sprintf("a%d", i), Desired: 1, Ready: 1, Containers: []Container{{Name: "cilium-agent"}}})
+	}
+	d := Detect(sets, true, "")
+	if n := len(d.Notes); n != maxDoubted+2 || !strings.Contains(d.Notes[n-2], "995 more that look like a network plugin") || !strings.Contains(d.Notes[n-1], "is unknown") {
+		t.Errorf("%d notes: %q", n, d.Notes)
 	}
 }

@@ -184,7 +184,8 @@ func (c *Cuts) Clone() Cuts {
 	return out
 }
 
-func (c *Cuts) add(p netset.Proto, r netset.PortRange) {
+// AddRange notes that the answer may change where a range of ports begins and after it ends.
+func (c *Cuts) AddRange(p netset.Proto, r netset.PortRange) {
 	if !p.HasPorts() || r.First > r.Last {
 		return
 	}
@@ -200,7 +201,7 @@ func (c *Cuts) add(p netset.Proto, r netset.PortRange) {
 func (c *Cuts) Add(m *Model, class, dest int, d flow.Direction) {
 	if dest >= 0 {
 		for _, p := range m.classes[dest].Ports {
-			c.add(p.Proto, netset.PortRange{First: p.Port, Last: p.Port})
+			c.AddRange(p.Proto, netset.PortRange{First: p.Port, Last: p.Port})
 		}
 	}
 	if class < 0 {
@@ -217,7 +218,7 @@ func (c *Cuts) Add(m *Model, class, dest int, d flow.Direction) {
 	}
 	if m.opts.BlockMetadata && m.opts.Azure {
 		for _, p := range AzureWirePorts {
-			c.add(netset.TCP, netset.PortRange{First: p, Last: p})
+			c.AddRange(netset.TCP, netset.PortRange{First: p, Last: p})
 		}
 	}
 }
@@ -225,9 +226,9 @@ func (c *Cuts) Add(m *Model, class, dest int, d flow.Direction) {
 func (c *Cuts) addRules(rules []Rule) {
 	for i := range rules {
 		for _, p := range rules[i].Ports {
-			c.add(p.Proto, p.Range)
+			c.AddRange(p.Proto, p.Range)
 			if p.unsettledAbove {
-				c.add(p.Proto, netset.PortRange{First: p.Range.First, Last: p.Range.First})
+				c.AddRange(p.Proto, netset.PortRange{First: p.Range.First, Last: p.Range.First})
 			}
 		}
 	}

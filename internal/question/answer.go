@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -46,8 +47,10 @@ type Part struct {
 	ServicePort uint16
 	// FromRegions and ToRegions are the pieces of outside address space among the ends.
 	FromRegions, ToRegions []policy.Region
-	// Decision is that of one flow of the part; the others differ in ends, family and port only.
+	// Decision is that of one flow of the part; the others differ in ends, family and port only. Its verdict is that
+	// of all Layers, where they speak.
 	Decision eval.Decision
+	Layers   *layers.Decision // nil where they do not speak (L1)
 }
 
 // ExitStatus is the exit status of the verb check: 0 allowed, 2 something is surely denied, 3 otherwise.
@@ -109,7 +112,7 @@ func (r *Resolver) Ask(from, to Term) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if src.Service != nil || len(src.Targets) > 0 {
+	if src.Service != nil || len(src.Targets) > 0 || src.ExternalService > 0 {
 		return nil, errorf("ask from the workload behind it", "%s opens no connections of its own", src.Label)
 	}
 	dst, err := r.Resolve(to)
@@ -152,6 +155,9 @@ func (a *asking) answer() (*Answer, error) {
 	a.out = Answer{From: a.src.Label, To: a.dst.Label, Asked: AskedText(a.port), AnyPort: !a.port.Given,
 		snap: a.r.Model.Snapshot(), ends: map[string]candidate{}}
 	if err := a.entryFromOutside(); err != nil {
+		return nil, err
+	}
+	if err := a.served(); err != nil {
 		return nil, err
 	}
 	if a.dst.Service != nil {
@@ -355,6 +361,9 @@ func (a *asking) groupKey(e *End, i int, byNode bool) string {
 	}
 	if e.From.IsValid() && (len(p.Addrs) == 0 || slices.Contains(p.Addrs, e.From)) {
 		key = append(key, " not spoofed"...)
+	}
+	if a.r.layers != nil {
+		key = fmt.Appendf(key, " %d %d", a.r.layers.Source(i), a.r.layers.Target(i))
 	}
 	if a.port.Name != "" {
 		key = fmt.Appendf(key, " %v", p.Ports)

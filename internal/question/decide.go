@@ -57,13 +57,13 @@ func (a *asking) decidePair(p pair) error {
 	return nil
 }
 
-func (a *asking) decide(fl *flow.Flow) eval.Decision {
+func (a *asking) decide(fl *flow.Flow) decided {
 	d := eval.Decide(a.r.Model, fl)
 	if a.unfiltered && fl.From.Kind != flow.Pod {
 		d.Ingress = eval.Direction{Direction: flow.Ingress, Verdict: flow.Allowed, Reason: flow.NotEnforced}
 		d.Verdict = d.Egress.Verdict
 	}
-	return d
+	return a.joined(d)
 }
 
 // judge turns the verdicts on the pieces into those of the pair: all of them where a port was
@@ -223,7 +223,9 @@ func (a *asking) pieces(p pair, fl *flow.Flow) ([]piece, error) {
 			within = a.port.Range
 		}
 		for _, r := range cuts.Ranges(proto, within) {
-			out = append(out, piece{proto, r})
+			if a.serves(proto, r.First) {
+				out = append(out, piece{proto, r})
+			}
 		}
 	}
 	return out, nil
@@ -247,6 +249,9 @@ func (a *asking) cuts(fl *flow.Flow) *policy.Cuts {
 		if ok {
 			c.Add(m, class, q.DestClass, d)
 		}
+	}
+	if a.r.layers != nil {
+		a.r.layers.AddCuts(c, fl, a.dst.ExternalService-1)
 	}
 	return c
 }

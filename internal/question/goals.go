@@ -8,7 +8,7 @@ import (
 // Goal is one thing that the second end of a question stands for: a pod, or a piece of the outside, on
 // the ports that policies see there.
 type Goal struct {
-	Pod   int // -1: the end's Regions
+	Pod   int // -1: the end's Regions, or the service outside that it is
 	Ports netset.PortSet
 }
 
@@ -40,7 +40,11 @@ func (r *Resolver) Goals(t Term) (End, []Goal, error) {
 		if t.Port.Name != "" {
 			return End{}, nil, errorf("only pods declare named ports: ask with a number", "%s has no port named %q", e.Label, t.Port.Name)
 		}
-		out = append(out, Goal{-1, t.Port.Ports()})
+		ports := t.Port.Ports()
+		if e.ExternalService > 0 {
+			ports = ports.Intersect(r.layers.Service(e.ExternalService - 1).Ports)
+		}
+		out = append(out, Goal{-1, ports})
 	}
 	empty := true
 	for _, g := range out {

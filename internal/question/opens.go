@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
@@ -141,7 +140,7 @@ func (o *opening) compare(p *policy.Policy, d flow.Direction, fl flow.Flow) {
 			fl.Proto, fl.Port = proto, r.First
 			q.Proto, q.Port = proto, r.First
 			touched := slices.ContainsFunc(p.Rules(d), func(r policy.Rule) bool { return o.after.Model.Match(&r, &q) != policy.No })
-			if touched && eval.Verdict(o.r.Model, &fl) != flow.Allowed && eval.Verdict(o.after.Model, &fl) == flow.Allowed {
+			if touched && o.r.verdict(&fl) != flow.Allowed && o.after.verdict(&fl) == flow.Allowed {
 				o.seen[pair] = true
 				return
 			}

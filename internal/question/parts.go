@@ -5,14 +5,14 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 )
 
 // group holds the flows that were decided alike.
 type group struct {
-	decision    eval.Decision // of the first flow
+	decision    decided // of the first flow
 	servicePort uint16
 	cells       []cell
 	at          map[cellKey]int // in cells
@@ -32,8 +32,8 @@ type cellKey struct {
 }
 
 // record puts the decision into the group of flows that were decided alike.
-func (a *asking) record(p pair, pc piece, d *eval.Decision) {
-	key := fmt.Sprint(d.Verdict, sideKey(&d.Egress), sideKey(&d.Ingress))
+func (a *asking) record(p pair, pc piece, d *decided) {
+	key := fmt.Sprint(d.Verdict, sideKey(&d.Egress), sideKey(&d.Ingress), layersKey(d.layers))
 	servicePort := uint16(0)
 	if t := p.to.target; t != nil && !t.Any {
 		key += fmt.Sprint(t.Asked, t.Asked == t.Port)
@@ -62,6 +62,19 @@ func (a *asking) record(p pair, pc piece, d *eval.Decision) {
 		g.cells = append(g.cells, cell{from: []candidate{p.from}, to: []candidate{p.to}, families: []flow.Family{d.Flow.Family}, flow: d.Flow})
 	}
 	g.cells[i].ports.Add(pc.proto, pc.ports)
+}
+
+// layersKey tells apart what people would tell apart of what layers say.
+func layersKey(d *layers.Decision) string {
+	if d == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, s := range d.Steps {
+		fmt.Fprint(&b, "|", s.Answer, s.Reason, s.Unenforced, s.Refs)
+	}
+	fmt.Fprint(&b, d.Audit, d.Services)
+	return b.String()
 }
 
 // partsOf divides a group so that a part says no more than was decided: each of its sources, with
@@ -118,9 +131,10 @@ func labels(list []candidate) string {
 }
 
 func (a *asking) part(g *group, c *cell) Part {
-	out := Part{Ports: c.ports, Families: c.families, ServicePort: g.servicePort, Decision: g.decision}
+	out := Part{Ports: c.ports, Families: c.families, ServicePort: g.servicePort, Decision: g.decision.Decision, Layers: g.decision.layers}
 	if c.flow != g.decision.Flow {
-		out.Decision = a.decide(&c.flow)
+		d := a.decide(&c.flow)
+		out.Decision, out.Layers = d.Decision, d.layers
 	}
 	for i := range c.from {
 		out.From = append(out.From, c.from[i].label)

@@ -8,23 +8,27 @@ import (
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
 
 // End is what a term stands for.
 type End struct {
-	Label    string // the full name, for people and JSON
-	Pods     []int  // indices in the Snapshot
-	Nodes    []int
-	Regions  []policy.Region // pieces of address space outside the cluster
-	Targets  []Target        // instead of the above, where the term is a Service or leads to services
-	Service  *cluster.Service
-	From     netip.Addr   // the address that the packet carries, where given
-	Family   flow.Family  // the only family asked about; 0 for every one
-	Within   netip.Prefix // the only addresses of pods and nodes asked about; invalid for all
-	External bool         // the whole world outside
-	Notes    []string
+	Label   string // the full name, for people and JSON
+	Pods    []int  // indices in the Snapshot
+	Nodes   []int
+	Regions []policy.Region // pieces of address space outside the cluster
+	Targets []Target        // instead of the above, where the term is a Service or leads to services
+	Service *cluster.Service
+	// ExternalService is the index in the Snapshot of the service outside that the end is, plus one; 0 for none. Regions
+	// are then its addresses.
+	ExternalService int
+	From            netip.Addr   // the address that the packet carries, where given
+	Family          flow.Family  // the only family asked about; 0 for every one
+	Within          netip.Prefix // the only addresses of pods and nodes asked about; invalid for all
+	External        bool         // the whole world outside
+	Notes           []string
 }
 
 // Target is a backend of a service port: the end that policies see, and the port they see.
@@ -49,13 +53,14 @@ type Resolver struct {
 	// then also says what the policies would do. Nil otherwise.
 	Enforced *Resolver
 
-	space *policy.Space
-	addrs map[netip.Addr]flow.End // of pods and nodes
+	layers *layers.Model // nil where they do not speak
+	space  *policy.Space
+	addrs  map[netip.Addr]flow.End // of pods and nodes
 }
 
 // NewResolver prepares look-ups. namespace is the default for names without one.
 func NewResolver(m *policy.Model, namespace string) *Resolver {
-	r := &Resolver{Model: m, Namespace: namespace, addrs: map[netip.Addr]flow.End{}}
+	r := &Resolver{Model: m, Namespace: namespace, layers: layers.Compile(m), addrs: map[netip.Addr]flow.End{}}
 	snap := m.Snapshot()
 	for i := range snap.Nodes {
 		for _, a := range snap.Nodes[i].Addrs {
@@ -70,7 +75,11 @@ func NewResolver(m *policy.Model, namespace string) *Resolver {
 			r.addrs[a] = flow.End{Kind: flow.Pod, Index: i, Addr: a}
 		}
 	}
-	r.space = m.Space(append(notExternal(), m.PodRanges()...)...)
+	divided := append(notExternal(), m.PodRanges()...)
+	if r.layers != nil {
+		divided = append(divided, r.layers.Prefixes()...)
+	}
+	r.space = m.Space(divided...)
 	return r
 }
 
@@ -217,6 +226,8 @@ func (r *Resolver) named(t Term) (End, error) {
 		return End{}, errorf(r.didYouMean("", "node", t.Name), "no node %q in the input", t.Name)
 	case "service":
 		return r.service(ns, t.Name)
+	case "externalservice", "clusterexternalservice":
+		return r.externalService(ns, t)
 	case "ingress", "gateway", "httproute", "grpcroute", "tlsroute", "tcproute", "udproute":
 		return r.entry(ns, t)
 	}

@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -64,6 +65,7 @@ type suggesting struct {
 func (s *suggesting) run() (*Suggestion, error) {
 	s.snap = *s.r.Model.Snapshot()
 	s.directions()
+	s.otherLayers()
 	if len(s.out.Objects) == 0 {
 		return &s.out, nil
 	}
@@ -95,6 +97,19 @@ func (s *suggesting) directions() {
 	for _, side := range s.part.Decision.Directions() {
 		if side.Verdict == flow.Unknown {
 			s.makeSure(side)
+		}
+	}
+}
+
+// otherLayers says what no NetworkPolicy changes.
+func (s *suggesting) otherLayers() {
+	if s.part.Layers == nil {
+		return
+	}
+	for i := range s.part.Layers.Steps {
+		step := &s.part.Layers.Steps[i]
+		if step.Answer == layers.Deny && step.Reason != layers.ByPolicies {
+			s.why("%s denies it too, which no NetworkPolicy changes", step.Layer)
 		}
 	}
 }

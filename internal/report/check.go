@@ -118,6 +118,11 @@ func (p *checkPrinter) part(part *question.Part) {
 	p.onePort = len(e) == 1 && e[0].Range.First == e[0].Range.Last
 	p.direction(indent, &d.Egress, d.Flow.From.Kind, subjectName(part.From))
 	p.direction(indent, &d.Ingress, d.Flow.To.Kind, subjectName(part.To))
+	if part.Layers != nil {
+		var b page
+		b.layersText(indent, p.snap, part.Layers)
+		p.b.WriteString(b.String())
+	}
 }
 
 func subjectName(ends []string) string {

@@ -107,6 +107,9 @@ func (p *diffPage) add(c *analyze.Change) {
 			p.countPolicy(cause.Policy, c.Effect(), pair)
 		}
 	}
+	for _, ref := range layerPolicies(why.Layers) {
+		p.countPolicy(ref, c.Effect(), pair)
+	}
 	causes := causesWords(&why, p.md)
 	key := fmt.Sprint(section, c.Before, c.After, c.Ports, causes)
 	g, ok := p.at[key]
@@ -332,6 +335,12 @@ func causesWords(why *analyze.Why, md bool) []string {
 			}
 			out = append(out, fmt.Sprintf("%-7s  %s", s.Direction, because))
 		}
+	}
+	for i := range why.Layers {
+		out = append(out, layerChangeWords(&why.Layers[i]))
+	}
+	for _, e := range why.Accounts {
+		out = append(out, fmt.Sprintf("because of %s: %s", names.Safe(e.Object), endWords(&e)))
 	}
 	return out
 }

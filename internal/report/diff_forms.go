@@ -66,14 +66,16 @@ func (p *diffPage) markdownGroup(g *diffGroup) {
 }
 
 type changeJSON struct {
-	From    []string         `json:"from"` // several only for disjoint pieces of the outside
-	To      []string         `json:"to"`
-	Ports   []string         `json:"ports"`
-	Before  string           `json:"before"`
-	After   string           `json:"after"`
-	Effect  string           `json:"effect"`
-	Sides   []sideChangeJSON `json:"sides"`
-	Witness *witnessJSON     `json:"witness,omitempty"`
+	From    []string          `json:"from"` // several only for disjoint pieces of the outside
+	To      []string          `json:"to"`
+	Ports   []string          `json:"ports"`
+	Before  string            `json:"before"`
+	After   string            `json:"after"`
+	Effect  string            `json:"effect"`
+	Sides   []sideChangeJSON  `json:"sides"`
+	Layers  []layerChangeJSON `json:"layers,omitempty"`
+	Ends    []endChangeJSON   `json:"ends,omitempty"`
+	Witness *witnessJSON      `json:"witness,omitempty"`
 }
 
 type sideChangeJSON struct {
@@ -166,6 +168,12 @@ func changeOf(d *analyze.Diff, c *analyze.Change) changeJSON {
 			side.Ends = append(side.Ends, endChangeJSON{e.Object, e.What, e.Was, e.Is})
 		}
 		out.Sides = append(out.Sides, side)
+	}
+	for i := range why.Layers {
+		out.Layers = append(out.Layers, layerChangeJSON{layerOf(&why.Layers[i].Before), layerOf(&why.Layers[i].After)})
+	}
+	for _, e := range why.Accounts {
+		out.Ends = append(out.Ends, endChangeJSON{e.Object, e.What, e.Was, e.Is})
 	}
 	f, after := why.After, true
 	if f == nil {

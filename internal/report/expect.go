@@ -8,6 +8,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/expect"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/names"
 )
 
@@ -123,12 +124,16 @@ func againstLines(s *cluster.Snapshot, r *expect.Result) []string {
 func decisionLines(s *cluster.Snapshot, a *expect.Against) []string {
 	d := &a.Decision
 	if d.Verdict == flow.Allowed {
-		return []string{
+		return append([]string{
 			"egress: " + reasonWords(&d.Egress, d.Flow.From.Kind),
 			"ingress: " + reasonWords(&d.Ingress, d.Flow.To.Kind),
-		}
+		}, layerLines(a.Layers, layers.Allow)...)
 	}
-	out := againstWords(d)
+	keeps := layers.Unknown
+	if d.Verdict == flow.Denied {
+		keeps = layers.Deny
+	}
+	out := append(againstWords(d), layerLines(a.Layers, keeps)...)
 	for i, side := range d.Directions() {
 		if side.Verdict != d.Verdict {
 			continue

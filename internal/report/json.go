@@ -48,6 +48,8 @@ type partJSON struct {
 	Families    []string `json:"families"`
 	Egress      sideJSON `json:"egress"`
 	Ingress     sideJSON `json:"ingress"`
+	// Layers is absent where only network policies speak.
+	Layers *jointJSON `json:"layers,omitempty"`
 }
 
 type sideJSON struct {
@@ -159,7 +161,7 @@ func parts(s *cluster.Snapshot, a *question.Answer, trace bool) []partJSON {
 	for i := range a.Parts {
 		p := &a.Parts[i]
 		part := partJSON{Verdict: p.Decision.Verdict.String(), From: a.EveryEnd(p.From), To: a.EveryEnd(p.To), Ports: p.Ports.Strings(),
-			ServicePort: p.ServicePort, Egress: side(s, &p.Decision.Egress, trace), Ingress: side(s, &p.Decision.Ingress, trace)}
+			ServicePort: p.ServicePort, Egress: side(s, &p.Decision.Egress, trace), Ingress: side(s, &p.Decision.Ingress, trace), Layers: joint(s, p.Layers)}
 		for _, f := range p.Families {
 			part.Families = append(part.Families, f.String())
 		}

@@ -120,7 +120,7 @@ func eachEnd(r *analyze.Reach, row *analyze.Row, f func(from, to string) error) 
 }
 
 func endNames(p *analyze.Party) []string {
-	if !p.External {
+	if !p.External || p.Service > 0 {
 		return []string{p.Name}
 	}
 	out := make([]string, len(p.CIDRs))
@@ -330,6 +330,9 @@ func partiesWords(parties []analyze.Party, list []int, separator string) string 
 const outside = "address outside"
 
 func groupOf(p *analyze.Party) string {
+	if p.Service > 0 {
+		return "service outside"
+	}
 	if p.External {
 		return outside
 	}

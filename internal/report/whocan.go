@@ -73,6 +73,9 @@ func accessGroups(r *analyze.Reach, list []analyze.Access) []*accessGroup {
 		a := &list[i]
 		d := &a.Decision
 		key := fmt.Sprint(a.Verdict, a.To, a.Ports, d.Egress.Reason, d.Egress.Rule, d.Ingress.Reason, d.Ingress.Rule, r.Parties[a.From].External)
+		if a.Layers != nil {
+			key += fmt.Sprint(a.Layers.Steps)
+		}
 		g, ok := at[key]
 		if !ok {
 			g = &accessGroup{first: a}
@@ -93,12 +96,15 @@ func (b *page) accessGroup(r *analyze.Reach, g *accessGroup) {
 	}
 	b.line("    → %s  %s", names.Safe(r.Parties[g.first.To].Name), text)
 	d := &g.first.Decision
-	if d.Verdict != flow.Allowed {
+	if g.first.Layers == nil && d.Verdict != flow.Allowed {
 		b.line("    check says why")
 		return
 	}
 	b.line("    egress   %s", reasonWords(&d.Egress, d.Flow.From.Kind))
 	b.line("    ingress  %s", reasonWords(&d.Ingress, d.Flow.To.Kind))
+	if g.first.Layers != nil {
+		b.layersText("    ", r.Model().Snapshot(), g.first.Layers)
+	}
 }
 
 type whoCanJSON struct {
@@ -116,6 +122,8 @@ type accessJSON struct {
 	Ports   []string  `json:"ports"`
 	Egress  *ruleJSON `json:"egressRule,omitempty"`
 	Ingress *ruleJSON `json:"ingressRule,omitempty"`
+	// Layers is absent where only network policies speak.
+	Layers *jointJSON `json:"layers,omitempty"`
 }
 
 // WhoCanJSON prints who may open connections to something as JSON.
@@ -125,7 +133,7 @@ func WhoCanJSON(w io.Writer, r *analyze.Reach, list []analyze.Access, o WhoCanOp
 		a := &list[i]
 		for _, from := range endNames(&r.Parties[a.From]) {
 			for _, to := range endNames(&r.Parties[a.To]) {
-				out.Sources = append(out.Sources, accessJSON{from, to, a.Verdict, a.Ports.Strings(), deciding(&a.Decision.Egress), deciding(&a.Decision.Ingress)})
+				out.Sources = append(out.Sources, accessJSON{from, to, a.Verdict, a.Ports.Strings(), deciding(&a.Decision.Egress), deciding(&a.Decision.Ingress), joint(r.Model().Snapshot(), a.Layers)})
 			}
 		}
 	}

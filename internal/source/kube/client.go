@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ const (
 	// maxPause is the longest Retry-After that is waited for.
 	maxPause = 30 * time.Second
 	// maxSmall bounds every body that is read as a whole: discovery and the version.
-	maxSmall = 32 << 20
+	maxSmall = 16 << 20
 	// maxStatus is how much of an error's body is looked at.
 	maxStatus = 64 << 10
 )
@@ -50,15 +51,25 @@ func newClient(config *rest.Config, timeout time.Duration) (*client, error) {
 	c.Timeout = 0 // ours covers the body as well and is told apart from other errors
 	base, _, err := rest.DefaultServerUrlFor(c)
 	if err != nil {
-		return nil, errors.New("the kubeconfig's server: " + objects.SafeText(err.Error()))
+		return nil, errors.New("the kubeconfig's server: " + Text(err))
 	}
 	h, err := rest.HTTPClientFor(c)
 	if err != nil {
-		return nil, errors.New("the kubeconfig: " + objects.SafeText(err.Error()))
+		return nil, errors.New("the kubeconfig: " + Text(err))
 	}
 	// The transport puts the credentials into every request, wherever it goes.
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client{http: h, base: base, timeout: timeout, pause: pause}, nil
+}
+
+// userinfo is what stands before the @ of a URL, and more where there are two: rather a word too few than
+// a password, which may hold any character where the URL is not valid.
+var userinfo = regexp.MustCompile(`(?s)//.*@`)
+
+// Text gives the message of a library for clients as it may be printed: on one line, harmless, and without
+// the password of a URL that stands in it.
+func Text(err error) string {
+	return objects.SafeText(userinfo.ReplaceAllString(err.Error(), "//…@"))
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -211,9 +222,9 @@ func inWords(err error, timeout time.Duration) error {
 	case isCut(err):
 		return errors.New("the answer breaks off in the middle")
 	case errors.As(err, &u):
-		return errors.New(objects.SafeText(u.Err.Error()))
+		return errors.New(Text(u.Err))
 	}
-	return errors.New(objects.SafeText(err.Error()))
+	return errors.New(Text(err))
 }
 
 // once sends a request one time.

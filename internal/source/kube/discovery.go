@@ -2,12 +2,12 @@ package kube
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
 	discoveryv2 "k8s.io/api/apidiscovery/v2"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/internal/source/objects"
 )
@@ -33,21 +33,57 @@ type catalog struct {
 
 type groupKind struct{ group, kind string }
 
-// Names in discovery become parts of paths, so what does not look like one is not taken.
-var (
-	versionSyntax = regexp.MustCompile(`^v[0-9]{1,4}((alpha|beta)[0-9]{1,4})?$`)
-	pluralSyntax  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
-)
+// nameSyntax is that of versions and plurals. They become parts of paths, so nothing else is taken.
+var nameSyntax = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+
+// neverRead are what no answer of a server may make this program ask for, whatever kind it says they are.
+var neverRead = map[string]bool{"secrets": true, "configmaps": true}
 
 // maxVersions is more than any group has.
 const maxVersions = 16
 
-// answer is what either form of discovery sends for /api and /apis.
+// answer is what either form of discovery sends for /api and /apis. It and its parts hold what is read
+// and nothing else: in the types of Kubernetes empty items would take a hundred times their text.
 type answer struct {
-	Kind     string                          `json:"kind"`
-	Items    []discoveryv2.APIGroupDiscovery `json:"items"`    // APIGroupDiscoveryList
-	Versions []string                        `json:"versions"` // APIVersions, of /api
-	Groups   []metav1.APIGroup               `json:"groups"`   // APIGroupList, of /apis
+	Kind     string       `json:"kind"`
+	Items    []groupItem  `json:"items"`    // APIGroupDiscoveryList
+	Versions []string     `json:"versions"` // APIVersions, of /api
+	Groups   []plainGroup `json:"groups"`   // APIGroupList, of /apis
+}
+
+type groupItem struct {
+	Metadata struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+	Versions []struct {
+		Version   string                         `json:"version"`
+		Freshness discoveryv2.DiscoveryFreshness `json:"freshness"`
+		Resources []struct {
+			Resource     string                    `json:"resource"`
+			Scope        discoveryv2.ResourceScope `json:"scope"`
+			ResponseKind *struct {
+				Kind string `json:"kind"`
+			} `json:"responseKind"`
+		} `json:"resources"`
+	} `json:"versions"`
+}
+
+type plainVersion struct {
+	Version string `json:"version"`
+}
+
+type plainGroup struct {
+	Name      string         `json:"name"`
+	Versions  []plainVersion `json:"versions"`
+	Preferred plainVersion   `json:"preferredVersion"`
+}
+
+type plainList struct {
+	Resources []struct {
+		Name       string `json:"name"`
+		Kind       string `json:"kind"`
+		Namespaced bool   `json:"namespaced"`
+	} `json:"resources"`
 }
 
 // discover finds which of the wanted groups' kinds the server has. A group that it does not have is
@@ -88,28 +124,41 @@ func (c *client) discover(ctx context.Context, wanted []objects.Resource) (*cata
 }
 
 // aggregated takes the newer form, which has everything in it.
-func (g *catalog) aggregated(items []discoveryv2.APIGroupDiscovery, groups map[string]bool) {
+func (g *catalog) aggregated(items []groupItem, groups map[string]bool) {
 	for _, item := range items {
-		if !groups[item.Name] {
+		group := item.Metadata.Name
+		if !groups[group] {
 			continue
 		}
-		for _, v := range item.Versions[:min(len(item.Versions), maxVersions)] {
+		for _, v := range atMost(g, group, item.Versions) {
 			if v.Freshness == discoveryv2.DiscoveryFreshnessStale {
-				g.failed[item.Name] = "the server behind " + objects.Safe(item.Name+"/"+v.Version) + " does not answer"
+				g.failed[group] = "the server behind " + objects.Safe(group+"/"+v.Version) + " does not answer"
 			}
 			for _, r := range v.Resources {
 				if r.ResponseKind != nil {
-					g.add(item.Name, v.Version, r.ResponseKind.Kind, r.Resource, r.Scope == discoveryv2.ScopeNamespace)
+					g.add(group, v.Version, r.ResponseKind.Kind, r.Resource, r.Scope == discoveryv2.ScopeNamespace)
 				}
 			}
 		}
 	}
 }
 
+// atMost gives as many versions of a group as are looked at. What only the others have is not known.
+func atMost[T any](g *catalog, group string, versions []T) []T {
+	if len(versions) <= maxVersions {
+		return versions
+	}
+	g.failed[group] = fmt.Sprintf("the group has %d versions, and only %d are looked at", len(versions), maxVersions)
+	return versions[:maxVersions]
+}
+
 // preferred lists a group's versions, the preferred one first.
-func preferred(g *metav1.APIGroup) []string {
-	out := []string{g.PreferredVersion.Version}
-	for _, v := range g.Versions {
+func preferred(g *plainGroup) []string {
+	var out []string
+	if v := g.Preferred.Version; v != "" {
+		out = append(out, v)
+	}
+	for _, v := range g.Versions[:min(len(g.Versions), 2*maxVersions)] { // atMost speaks of the rest
 		if !slices.Contains(out, v.Version) {
 			out = append(out, v.Version)
 		}
@@ -119,11 +168,12 @@ func preferred(g *metav1.APIGroup) []string {
 
 // versions asks for the kinds of each version of a group: the older form of discovery.
 func (c *client) versions(ctx context.Context, out *catalog, group string, versions []string) error {
-	for _, v := range versions[:min(len(versions), maxVersions)] {
-		if !versionSyntax.MatchString(v) {
+	for _, v := range atMost(out, group, versions) {
+		if !nameSyntax.MatchString(v) {
+			out.failed[group] = "the server has a version " + objects.Safe(v) + " of it, which is no name"
 			continue
 		}
-		var list metav1.APIResourceList
+		var list plainList
 		err := c.small(ctx, request{path: apiPath(group, v)}, &list)
 		switch {
 		case asStatus(err) != nil && group != "":
@@ -132,7 +182,7 @@ func (c *client) versions(ctx context.Context, out *catalog, group string, versi
 		case err != nil:
 			return err
 		}
-		for _, r := range list.APIResources {
+		for _, r := range list.Resources {
 			out.add(group, v, r.Kind, r.Name, r.Namespaced)
 		}
 	}
@@ -140,8 +190,12 @@ func (c *client) versions(ctx context.Context, out *catalog, group string, versi
 }
 
 func (g *catalog) add(group, version, kind, plural string, namespaced bool) {
-	if strings.Contains(plural, "/") || !pluralSyntax.MatchString(plural) || !versionSyntax.MatchString(version) {
-		return // a subresource, or nothing that a path could name
+	if strings.Contains(plural, "/") || group == "" && neverRead[plural] {
+		return // a subresource, or a secret
+	}
+	if !nameSyntax.MatchString(plural) || !nameSyntax.MatchString(version) {
+		g.failed[group] = "the server has " + objects.Safe(kind) + " as " + objects.Safe(plural) + " of " + objects.Safe(version) + ", which is not asked for"
+		return
 	}
 	gk := groupKind{group, kind}
 	g.kinds[gk] = append(g.kinds[gk], served{version, plural, namespaced})

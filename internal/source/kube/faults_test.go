@@ -2,11 +2,13 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,7 +67,7 @@ func list(items string) string {
 const pod = `{"metadata":{"name":"web","namespace":"shop"}}`
 
 func TestFaults(t *testing.T) {
-	json := func(text string) []func(http.ResponseWriter, *http.Request) {
+	sent := func(text string) []func(http.ResponseWriter, *http.Request) {
 		return []func(http.ResponseWriter, *http.Request){body("application/json", text)}
 	}
 	handlers := func(h ...func(http.ResponseWriter, *http.Request)) []func(http.ResponseWriter, *http.Request) {
@@ -89,9 +91,9 @@ func TestFaults(t *testing.T) {
 		{name: "hung up always", answers: handlers(cut(list(pod)[:40])), asked: 2, fails: "breaks off in the middle", pauses: []time.Duration{200 * time.Millisecond}},
 		{name: "hung up after a whole list", answers: handlers(cut(list(pod))), asked: 2, fails: "breaks off in the middle", pauses: []time.Duration{200 * time.Millisecond}},
 		{name: "hung up between two items", answers: handlers(cut(strings.TrimSuffix(list(pod), "]}"))), asked: 2, fails: "breaks off in the middle", pauses: []time.Duration{200 * time.Millisecond}},
-		{name: "half a list that claims to be whole", answers: json(strings.TrimSuffix(list(pod), "]}")), asked: 2, fails: "breaks off in the middle", pauses: []time.Duration{200 * time.Millisecond}},
-		{name: "nothing", answers: json(""), asked: 2, fails: "breaks off in the middle", pauses: []time.Duration{200 * time.Millisecond}},
-		{name: "no JSON", answers: json("{pods}"), asked: 1, fails: "the answer is not JSON"},
+		{name: "half a list that claims to be whole", answers: sent(strings.TrimSuffix(list(pod), "]}")), asked: 2, fails: "breaks off in the middle", pauses: []time.Duration{200 * time.Millisecond}},
+		{name: "nothing", answers: sent(""), asked: 2, fails: "breaks off in the middle", pauses: []time.Duration{200 * time.Millisecond}},
+		{name: "no JSON", answers: sent("{pods}"), asked: 1, fails: "the answer is not JSON"},
 		{name: "HTML", answers: handlers(body("text/html; charset=utf-8", "<html>log in</html>")), asked: 1, fails: "text/html; charset=utf-8 and not JSON (hint: is there a proxy"},
 		{name: "HTML as an error", answers: handlers(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
@@ -103,16 +105,16 @@ func TestFaults(t *testing.T) {
 			w.Header()["Content-Type"] = nil
 			fmt.Fprint(w, list(pod))
 		}), asked: 1, fails: "of no type and not JSON"},
-		{name: "a list of something else", answers: json(`{"kind":"SecretList","apiVersion":"v1","metadata":{},"items":[]}`), asked: 1, fails: "a list SecretList of v1 where it should have PodList of v1"},
-		{name: "an item of something else", answers: json(list(pod + `,{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a"}}`)), asked: 1, fails: "an item Secret of v1 where it should have Pod of v1"},
-		{name: "a hostile item", answers: json(list(`{"kind":"\u001b[31m","apiVersion":"v1"}`)), asked: 1, fails: `"\x1b[31m"`},
-		{name: "no list", answers: json(`{"kind":"PodList","apiVersion":"v1","metadata":{}}`), asked: 1, fails: "it has no items"},
-		{name: "a bare list", answers: json(`[]`), asked: 1, fails: "no list but other JSON"},
-		{name: "items that are none", answers: json(`{"items":{}}`), asked: 1, fails: "items is not a list"},
-		{name: "items twice", answers: json(`{"items":[],"items":[]}`), asked: 1, fails: "the field items twice"},
-		{name: "two answers in one", answers: json(list("") + list("")), asked: 1, fails: "goes on after its end"},
-		{name: "a token that is no text", answers: json(`{"metadata":{"continue":5},"items":[]}`), asked: 1, fails: "metadata of the list cannot be decoded"},
-		{name: "the same page for ever", answers: json(`{"metadata":{"continue":"again"},"items":[]}`), asked: 2, fails: "the same page again and again"},
+		{name: "a list of something else", answers: sent(`{"kind":"SecretList","apiVersion":"v1","metadata":{},"items":[]}`), asked: 1, fails: "a list SecretList of v1 where it should have PodList of v1"},
+		{name: "an item of something else", answers: sent(list(pod + `,{"kind":"Secret","apiVersion":"v1","metadata":{"name":"a"}}`)), asked: 1, fails: "an item Secret of v1 where it should have Pod of v1"},
+		{name: "a hostile item", answers: sent(list(`{"kind":"\u001b[31m","apiVersion":"v1"}`)), asked: 1, fails: `"\x1b[31m"`},
+		{name: "no list", answers: sent(`{"kind":"PodList","apiVersion":"v1","metadata":{}}`), asked: 1, fails: "it has no items"},
+		{name: "a bare list", answers: sent(`[]`), asked: 1, fails: "no list but other JSON"},
+		{name: "items that are none", answers: sent(`{"items":{}}`), asked: 1, fails: "items is not a list"},
+		{name: "items twice", answers: sent(`{"items":[],"items":[]}`), asked: 1, fails: "the field items twice"},
+		{name: "two answers in one", answers: sent(list("") + list("")), asked: 1, fails: "goes on after its end"},
+		{name: "a token that is no text", answers: sent(`{"metadata":{"continue":5},"items":[]}`), asked: 1, fails: "metadata of the list cannot be decoded"},
+		{name: "the same page for ever", answers: sent(`{"metadata":{"continue":"again"},"items":[]}`), asked: 2, fails: "the same page again and again"},
 		{name: "a huge item", answers: handlers(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprint(w, `{"items":[{"metadata":{"name":"`)
@@ -130,8 +132,26 @@ func TestFaults(t *testing.T) {
 				}
 			}
 		}), asked: 1, fails: "larger than 16 MiB"},
-		{name: "no items, as null", answers: json(`{"kind":"PodList","metadata":{},"items":null}`), asked: 1},
-		{name: "items before all else", answers: json(`{"items":[` + pod + `],"metadata":{},"apiVersion":"v1","kind":"PodList"}`), asked: 1},
+		{name: "fields for ever", answers: handlers(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"items":[]`)
+			for i := 0; ; i++ {
+				if _, err := fmt.Fprintf(w, `,"field%d":0`, i); err != nil {
+					return
+				}
+			}
+		}), asked: 1, fails: "no list: it has more than 32 fields"},
+		{name: "empty pages for ever", answers: handlers(func(w http.ResponseWriter, r *http.Request) {
+			next := "a"
+			if r.URL.Query().Get("continue") == "a" {
+				next = "b"
+			}
+			body("application/json", `{"metadata":{"continue":"`+next+`"},"items":[]}`)(w, r)
+		}), asked: maxPages, fails: "more than 10000 pages"},
+		{name: "an item of something else with odd metadata", answers: sent(list(`{"kind":"Namespace","apiVersion":"v1","metadata":{"name":"a","resourceVersion":5}}`)), asked: 1,
+			fails: "an item Namespace of v1 where it should have Pod of v1"},
+		{name: "no items, as null", answers: sent(`{"kind":"PodList","metadata":{},"items":null}`), asked: 1},
+		{name: "items before all else", answers: sent(`{"items":[` + pod + `],"metadata":{},"apiVersion":"v1","kind":"PodList"}`), asked: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server, client := fake(t, shop)
@@ -227,7 +247,7 @@ func TestNoAPIServer(t *testing.T) {
 		`{"kind":"APIVersions"}`:                  "the server has no NetworkPolicy",
 		`{"kind":"\u001b[31m"}`:                   `"\x1b[31m"`,
 		`{"kind":"APIGroupList"}`:                 "the server has no NetworkPolicy",
-		`"` + strings.Repeat("a", maxSmall) + `"`: "larger than 32 MiB",
+		`"` + strings.Repeat("a", maxSmall) + `"`: "larger than 16 MiB",
 	} {
 		c := start(t, http.HandlerFunc(body("application/json", answer)))
 		if _, err := read(t, c, Options{}); err == nil || !strings.Contains(err.Error(), want) {
@@ -252,6 +272,46 @@ func TestHostileDiscovery(t *testing.T) {
 	for _, r := range server.Requests() {
 		if strings.Contains(strings.ToLower(r), "secrets") || strings.Contains(r, "..") || strings.Contains(r, "status") {
 			t.Errorf("asked: %s", r)
+		}
+	}
+}
+
+// TestSecretsUnderAnotherName: what a server calls a list of pods is not asked for where it holds Secrets.
+func TestSecretsUnderAnotherName(t *testing.T) {
+	for plural := range neverRead {
+		server, c := fake(t, shop)
+		server.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/api" {
+				return false
+			}
+			body("application/json", `{"kind":"APIGroupDiscoveryList","items":[{"metadata":{},"versions":[{"version":"v1","resources":[
+				{"resource":"`+plural+`","responseKind":{"kind":"Pod"},"scope":"Namespaced"}]}]}]}`)(w, r)
+			return true
+		}
+		if _, err := read(t, c, Options{}); err == nil || !strings.Contains(err.Error(), "the server has no Pod") {
+			t.Errorf("%v", err)
+		}
+		for _, r := range server.Requests() {
+			if strings.Contains(r, plural) {
+				t.Errorf("asked: %s", r)
+			}
+		}
+	}
+}
+
+// TestDiscoveryIsSmall: an answer takes no more memory than a few times its text.
+func TestDiscoveryIsSmall(t *testing.T) {
+	for _, list := range []string{`"items":[`, `"groups":[`, `"items":[{"versions":[`, `"items":[{"versions":[{"resources":[`} {
+		text := []byte(`{` + list + strings.Repeat("{},", 1<<18) + `{}` + strings.Repeat("]}", strings.Count(list, "[")))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var a answer
+		if err := json.Unmarshal(text, &a); err != nil {
+			t.Fatalf("%s: %v", list, err)
+		}
+		runtime.ReadMemStats(&after)
+		if times := (after.TotalAlloc - before.TotalAlloc) / uint64(len(text)); times > 150 {
+			t.Errorf("%s takes %d times the memory of its text", list, times)
 		}
 	}
 }

@@ -328,6 +328,16 @@ metadata: {name: l7, namespace: shop}
 	newer := fakeapi.Kind{Group: "policy.networking.k8s.io", Version: "v1beta1", Kind: "ClusterNetworkPolicy"}
 	newerAccess := fakeapi.Kind{Group: "sallyport.dev", Version: "v1", Kind: "AccessPolicy", Namespaced: true}
 	unheard := fakeapi.Kind{Group: "policy.networking.k8s.io", Version: "v1", Kind: "TenantFence"}
+	ofVersion := func(version string) fakeapi.Kind {
+		return fakeapi.Kind{Group: "policy.networking.k8s.io", Version: version, Kind: "ClusterNetworkPolicy"}
+	}
+	var manyVersions, manyUnheard []fakeapi.Kind
+	for i := range maxVersions {
+		manyVersions = append(manyVersions, fakeapi.Kind{Group: "policy.networking.k8s.io", Version: fmt.Sprintf("v%d", 90-i), Kind: "AdminNetworkPolicy"})
+	}
+	for i := range maxUnknown + 3 {
+		manyUnheard = append(manyUnheard, fakeapi.Kind{Group: "policy.networking.k8s.io", Version: "v1", Kind: fmt.Sprintf("Fence%d", i)})
+	}
 	other := func(plural string, items string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.HasSuffix(r.URL.Path, "/"+plural) {
@@ -358,6 +368,11 @@ metadata: {name: l7, namespace: shop}
 		{name: "none of another version", kinds: []fakeapi.Kind{newer}, fault: other("clusternetworkpolicies", "")},
 		{name: "another version that may not be listed", kinds: []fakeapi.Kind{newer}, fault: fakeapi.Forbid(nil, "clusternetworkpolicies.policy.networking.k8s.io"),
 			unread: "v1beta1 only"},
+		{name: "a version of an unusual name", kinds: []fakeapi.Kind{ofVersion("alpha")}, fault: other("clusternetworkpolicies", `{"metadata":{"name":"a"}}`),
+			unread: "ClusterNetworkPolicy as policy.networking.k8s.io/alpha only"},
+		{name: "a version that is no name", kinds: []fakeapi.Kind{ofVersion("v1?x")}, unread: "ClusterNetworkPolicy as clusternetworkpolicies of v1?x, which is not asked for"},
+		{name: "one version too many", kinds: append(manyVersions, ofVersion("v1alpha2")), unread: "ClusterNetworkPolicy of policy.networking.k8s.io: the group has 17 versions, and only 16 are looked at"},
+		{name: "more kinds than are looked for", kinds: manyUnheard, unread: "the server has 3 more kinds of policies"},
 		{name: "a kind of policy that nobody knows", kinds: []fakeapi.Kind{unheard}, fault: other("tenantfences", `{"metadata":{"name":"a"}}`),
 			unread: "TenantFence of policy.networking.k8s.io/v1"},
 		{name: "none of a kind that nobody knows", kinds: []fakeapi.Kind{unheard}, fault: other("tenantfences", "")},
@@ -452,8 +467,12 @@ func TestOneNamespace(t *testing.T) {
 			if diff := cmp.Diff([]string{"shop/pod/db", "shop/pod/web"}, podNames(s)); diff != "" {
 				t.Error(diff)
 			}
-			if len(s.NetworkPolicies) != 1 || unread(s) != "" {
-				t.Errorf("%d policies, unreadable %q", len(s.NetworkPolicies), unread(s))
+			elsewhere := "NetworkPolicies of other namespaces than shop"
+			if kinds[0] == "pods" {
+				elsewhere = ""
+			}
+			if len(s.NetworkPolicies) != 1 || unread(s) != elsewhere {
+				t.Errorf("%d policies, unreadable %q, want %q", len(s.NetworkPolicies), unread(s), elsewhere)
 			}
 			if ns := s.NamespaceByName("shop"); ns == nil || ns.Labels["team"] != "shop" {
 				t.Errorf("namespace %+v", ns)
@@ -473,14 +492,39 @@ func TestCalicoOnce(t *testing.T) {
 	policy := func(group string) string {
 		return "---\napiVersion: " + group + "\nkind: GlobalNetworkPolicy\nmetadata: {name: deny}\nspec: {types: [Ingress]}\n"
 	}
+	const half = "---\napiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: other, namespace: shop}\n" // and no GlobalNetworkPolicy
 	for stream, want := range map[string]string{
 		policy("projectcalico.org/v3") + policy("crd.projectcalico.org/v1"): "projectcalico.org",
 		policy("crd.projectcalico.org/v1"):                                  "crd.projectcalico.org",
+		policy("crd.projectcalico.org/v1") + half:                           "crd.projectcalico.org",
 	} {
 		_, c := fake(t, shop+stream)
 		s := mustRead(t, c, Options{})
-		if len(s.ForeignPolicies) != 1 || s.ForeignPolicies[0].Group != want {
-			t.Errorf("%+v, want one of %s", s.ForeignPolicies, want)
+		list := slices.DeleteFunc(s.ForeignPolicies, func(p cluster.ForeignPolicy) bool { return p.Name == "other" })
+		if len(list) != 1 || list[0].Group != want {
+			t.Errorf("%+v, want one of %s", list, want)
+		}
+	}
+}
+
+// TestOddDaemonSet: a DaemonSet that cannot be read may be the one that enforces policies.
+func TestOddDaemonSet(t *testing.T) {
+	server, c := fake(t, shop)
+	item := func(name, container string) string {
+		return `{"metadata":{"name":"` + name + `","namespace":"kube-system"},"spec":{"template":{"spec":{"containers":[` + container + `]}}},"status":{"desiredNumberScheduled":1,"numberReady":1}}`
+	}
+	for odd, plugin := range map[string]string{`{"name":"calico-node","env":[{"name":"A","value":1}]}`: "", `{"name":"logs","env":[{"name":"A","value":"1"}]}`: "flannel"} {
+		server.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/apis/apps/v1/daemonsets" {
+				return false
+			}
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"kind":"DaemonSetList","apiVersion":"apps/v1","metadata":{},"items":[%s,%s]}`, item("flannel", `{"name":"kube-flannel"}`), item("a", odd))
+			return true
+		}
+		s := mustRead(t, c, Options{})
+		if s.Facts.Plugin != plugin || (plugin == "") != strings.Contains(notes(s), "the cluster runs flannel, but not all DaemonSets could be read") {
+			t.Errorf("%s: plugin %q, notes %q", odd, s.Facts.Plugin, notes(s))
 		}
 	}
 }

@@ -19,6 +19,8 @@ const (
 	maxReadings = 3
 	// maxObjects is beyond what Kubernetes supports of any kind; it ends a list that has no end.
 	maxObjects = 2_000_000
+	// maxPages ends a list whose pages are empty: whole ones would hold more than maxObjects.
+	maxPages = 10_000
 )
 
 // listing is one kind of one server, in all namespaces or in one.
@@ -68,7 +70,7 @@ func (r *reader) list(ctx context.Context, l *listing) (*result, error) {
 func (r *reader) pages(ctx context.Context, l *listing) (*result, error) {
 	out := &result{objects: objects.NewBuilder(r.objects)}
 	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
-	for {
+	for pages := 1; ; pages++ {
 		p, next, err := r.page(ctx, l, query)
 		if err != nil {
 			return nil, err
@@ -88,6 +90,8 @@ func (r *reader) pages(ctx context.Context, l *listing) (*result, error) {
 			return nil, fmt.Errorf("%s: the server sends the same page again and again", name)
 		case out.count > maxObjects:
 			return nil, fmt.Errorf("%s: more than %d objects", name, maxObjects)
+		case pages == maxPages:
+			return nil, fmt.Errorf("%s: more than %d pages", name, maxPages)
 		}
 		query.Set("continue", next)
 	}
@@ -116,10 +120,8 @@ func (out *result) add(l *listing, item []byte) error {
 	if err := l.check("item", h.APIVersion, h.Kind, l.kind); err != nil {
 		return err
 	}
-	if out.count++; out.count > maxObjects {
-		return malformedf("more than %d objects", maxObjects)
-	}
-	out.objects.Add(objects.Doc{JSON: item, Origin: cluster.Origin{ResourceVersion: h.Metadata.ResourceVersion}, FromServer: true,
+	out.count++
+	out.objects.Add(objects.Doc{JSON: item, Origin: cluster.Origin{ResourceVersion: h.revision}, FromServer: true,
 		APIVersion: l.apiVersion(), Kind: l.kind})
 	if l.kind == "DaemonSet" {
 		if ds, ok := daemonSet(item); ok {

@@ -1,8 +1,10 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -83,7 +85,7 @@ type reader struct {
 
 	scope      string                   // the one namespace that is read; empty: all
 	missing    map[consequence][]string // the kinds that may not be read
-	readGroups []string                 // groups of other engines of which something was read
+	readKinds  []groupKind              // policies of other engines that were read
 	daemonSets []platform.DaemonSet
 	allDaemons bool // every DaemonSet of the cluster is among them
 }
@@ -135,7 +137,7 @@ func (r *reader) version(ctx context.Context) (string, error) {
 
 // resource reads one kind, if the server has it.
 func (r *reader) resource(ctx context.Context, res *objects.Resource) error {
-	if strings.HasPrefix(res.Group, "crd.") && slices.Contains(r.readGroups, strings.TrimPrefix(res.Group, "crd.")) {
+	if group, is := strings.CutPrefix(res.Group, "crd."); is && slices.Contains(r.readKinds, groupKind{group, res.Kind}) {
 		return nil // the same objects under another name
 	}
 	read, other := r.catalog.of(res)
@@ -198,11 +200,14 @@ func (r *reader) tolerable(res *objects.Resource, err error) bool {
 
 func (r *reader) take(res *objects.Resource, got *result) {
 	r.out.Absorb(got.objects)
+	if res.Policy && res.Namespaced && r.scope != "" {
+		r.header.PoliciesOf = []string{r.scope} // over the cluster may lie files with pods elsewhere
+	}
 	if res.Foreign {
-		r.readGroups = append(r.readGroups, res.Group)
+		r.readKinds = append(r.readKinds, groupKind{res.Group, res.Kind})
 	}
 	if res.Kind == "DaemonSet" {
-		r.daemonSets, r.allDaemons = got.daemonSets, r.scope == ""
+		r.daemonSets, r.allDaemons = got.daemonSets, r.scope == "" && len(got.daemonSets) == got.count
 	}
 	if r.header.Revision == "" {
 		r.header.Revision = got.revision
@@ -285,6 +290,9 @@ func (r *reader) otherVersion(ctx context.Context, res *objects.Resource, other 
 	return nil
 }
 
+// maxUnknown is how many kinds of policies that nobody here knows are looked for.
+const maxUnknown = 20
+
 // unknownPolicies names kinds in the group of cluster-wide policies that this program has never heard
 // of: they decide about traffic, whatever they are.
 func (r *reader) unknownPolicies(ctx context.Context, wanted []objects.Resource) {
@@ -294,18 +302,20 @@ func (r *reader) unknownPolicies(ctx context.Context, wanted []objects.Resource)
 		known[groupKind{res.Group, res.Kind}] = true
 		groups[res.Group] = groups[res.Group] || res.Policy && !res.Namespaced
 	}
-	var found []string
-	for gk, versions := range r.catalog.kinds {
-		if known[gk] || !groups[gk.group] {
-			continue
+	kinds := slices.SortedFunc(maps.Keys(r.catalog.kinds), func(a, b groupKind) int {
+		return cmp.Or(strings.Compare(a.group, b.group), strings.Compare(a.kind, b.kind))
+	})
+	kinds = slices.DeleteFunc(kinds, func(gk groupKind) bool { return known[gk] || !groups[gk.group] })
+	for i, gk := range kinds {
+		if i == maxUnknown {
+			r.header.Unreadable = append(r.header.Unreadable, fmt.Sprintf("the server has %d more kinds of policies that are not known here", len(kinds)-i))
+			break
 		}
-		l := &listing{served: versions[0], group: gk.group, kind: gk.kind}
+		l := &listing{served: r.catalog.kinds[gk][0], group: gk.group, kind: gk.kind}
 		if some, err := r.exists(ctx, l); err != nil || some {
-			found = append(found, "the server has "+objects.Safe(gk.kind)+" of "+l.apiVersion()+", which is not known here")
+			r.header.Unreadable = append(r.header.Unreadable, "the server has "+objects.Safe(gk.kind)+" of "+l.apiVersion()+", which is not known here")
 		}
 	}
-	slices.Sort(found)
-	r.header.Unreadable = append(r.header.Unreadable, found...)
 }
 
 func (r *reader) detect(version string) {

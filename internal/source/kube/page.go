@@ -11,8 +11,12 @@ import (
 	"sallyport.dev/sallyport/internal/source/objects"
 )
 
-// maxItem is the largest object that is read; etcd holds none that is near it.
-const maxItem = 16 << 20
+const (
+	// maxItem is the largest object that is read; etcd holds none that is near it.
+	maxItem = 16 << 20
+	// maxFields is how many fields a list may have: it has four.
+	maxFields = 32
+)
 
 // page is what a page of a list says beside its items.
 type page struct {
@@ -42,7 +46,9 @@ func readPage(body io.Reader, each func(item []byte) error) (*page, error) {
 		if seen[key] {
 			return nil, malformedf("the answer has the field %s twice", objects.Safe(key))
 		}
-		seen[key] = true
+		if seen[key] = true; len(seen) > maxFields {
+			return nil, malformedf("the answer is no list: it has more than %d fields", maxFields)
+		}
 		if err := p.field(dec, r, key, each); err != nil {
 			return nil, err
 		}
@@ -107,7 +113,9 @@ func (p *page) list(dec *json.Decoder, r *bounded, each func([]byte) error) erro
 		if err := dec.Decode(&raw); err != nil {
 			return inJSON(err)
 		}
-		p.items++
+		if p.items++; p.items > maxObjects {
+			return malformedf("more than %d objects", maxObjects)
+		}
 		if err := each(raw); err != nil {
 			return err
 		}
@@ -155,20 +163,25 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 // head is what is looked at of an item here: that it is what was asked for, and its version.
 type head struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	Metadata   struct {
-		ResourceVersion string `json:"resourceVersion"`
-	} `json:"metadata"`
+	APIVersion string          `json:"apiVersion"`
+	Kind       string          `json:"kind"`
+	Metadata   json.RawMessage `json:"metadata"`
+	revision   string
 }
 
-// headOf reads the head of an item; one that cannot be decoded is for the objects' reader to judge.
+// headOf reads the head of an item; one that cannot be decoded is for the objects' reader to judge. That
+// reader goes by the kind, which therefore counts here whatever the metadata look like.
 func headOf(item []byte) head {
 	var h head
 	if kjson.UnmarshalCaseSensitivePreserveInts(item, &h) != nil {
 		return head{}
 	}
-	h.Metadata.ResourceVersion = opaque(h.Metadata.ResourceVersion)
+	var m struct {
+		ResourceVersion string `json:"resourceVersion"`
+	}
+	if kjson.UnmarshalCaseSensitivePreserveInts(h.Metadata, &m) == nil {
+		h.revision = opaque(m.ResourceVersion)
+	}
 	return h
 }
 

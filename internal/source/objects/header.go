@@ -20,6 +20,9 @@ type Header struct {
 	UnreadableLayers []string
 	// Incomplete says which objects that are no policies are missing, and what follows.
 	Incomplete []string
+	// PoliciesOf names, for each source that could read one namespace only, the one whose
+	// NetworkPolicies are there. Of pods elsewhere it is not known what decides about them.
+	PoliciesOf []string
 	// Notes are what people should know of how the cluster was read.
 	Notes []string
 }
@@ -31,8 +34,9 @@ func (b *Builder) AddHeader(h Header) {
 }
 
 func (h *Header) object() *headerObject {
-	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin,
-		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, UnreadableLayers: h.UnreadableLayers, Incomplete: h.Incomplete, Notes: h.Notes}
+	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin, TrustDomain: h.Facts.TrustDomain,
+		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, UnreadableLayers: h.UnreadableLayers, Incomplete: h.Incomplete,
+		PoliciesOf: h.PoliciesOf, Notes: h.Notes}
 	o.typeMeta = typeMeta{APIVersion: groupOwn + "/v1alpha1", Kind: "Snapshot"}
 	for _, p := range h.Facts.PodCIDRs {
 		o.PodCIDRs = append(o.PodCIDRs, p.String())
@@ -65,6 +69,7 @@ func (a *assembly) readHeaders() {
 		lay(&a.s.Revision, o.Revision)
 		lay(&a.s.Facts.KubeVersion, o.KubeVersion)
 		lay(&a.s.Facts.Plugin, o.Plugin)
+		lay(&a.s.Facts.TrustDomain, o.TrustDomain)
 		for i, s := range o.PodCIDRs {
 			p, err := netip.ParsePrefix(s)
 			if err != nil {
@@ -78,6 +83,9 @@ func (a *assembly) readHeaders() {
 			for _, why := range list { // says its place itself
 				a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: why, Missing: cluster.Missing(missing)})
 			}
+		}
+		for _, namespace := range o.PoliciesOf {
+			a.s.Unreadable = append(a.s.Unreadable, cluster.Unreadable{Why: "NetworkPolicies of other namespaces than " + namespace, Beyond: namespace})
 		}
 		for _, text := range o.Notes {
 			a.s.Notes = append(a.s.Notes, cluster.Note{Text: text})
@@ -97,6 +105,10 @@ func lay(under *string, over string) {
 func (b *Builder) headerOf(s *cluster.Snapshot) []byte {
 	h := Header{Revision: s.Revision, Facts: s.Facts}
 	for _, u := range s.Unreadable {
+		if u.Beyond != "" {
+			h.PoliciesOf = append(h.PoliciesOf, u.Beyond)
+			continue
+		}
 		e := InputError{Origin: u.Origin, Problem: u.Why}
 		list := map[cluster.Missing]*[]string{cluster.MissingPolicies: &h.Unreadable, cluster.MissingForeign: &h.UnreadableForeign, cluster.MissingLayers: &h.UnreadableLayers,
 			cluster.MissingObjects: &h.Incomplete}[u.Missing]

@@ -48,12 +48,18 @@ func (p *policy) readOwn(kind string, data []byte) {
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkIdentity(spec)
 		}
+		if anyUnder(p.problems, "spec.serviceAccountName") {
+			obj.Spec.ServiceAccountName = "" // which stands for all of the namespace (L4)
+		}
 		defaultIdentity(&obj.Spec)
 		p.own = &own{identity: &obj.Spec}
 	case kindAccess:
 		obj := &v1alpha1.AccessPolicy{}
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkAccess(spec)
+		}
+		if len(p.problems) > 0 {
+			p.keepAccess(&obj.Spec)
 		}
 		defaultAccess(&obj.Spec)
 		p.own = &own{access: &obj.Spec}

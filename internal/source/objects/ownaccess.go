@@ -125,6 +125,22 @@ func (p *policy) checkSPIFFE(n node, pattern *regexp.Regexp, wanted string) {
 	p.text(n, 0, 2048, pattern, wanted)
 }
 
+// keepAccess takes out of a policy of a server what was not understood, so that it denies no less than it may mean
+// to (L4).
+func (p *policy) keepAccess(spec *v1alpha1.AccessPolicySpec) {
+	t := &spec.Target
+	service := t.Pods == nil && t.ExternalService != nil && t.ExternalService.Name != ""
+	if !service && (t.Pods == nil || anyUnder(p.problems, "spec.target") || p.hasProblem("spec")) {
+		*t = v1alpha1.AccessTarget{Pods: &v1alpha1.PodTarget{}}
+	}
+	if anyUnder(p.problems, "spec.mode") {
+		spec.Mode = v1alpha1.ModeEnforce
+	}
+	if anyUnder(p.problems, "spec.enforcedBy") {
+		spec.EnforcedBy = ""
+	}
+}
+
 // defaultAccess is what an API server would have filled in.
 func defaultAccess(spec *v1alpha1.AccessPolicySpec) {
 	if spec.Mode == "" {

@@ -276,11 +276,13 @@ type headerObject struct {
 	KubeVersion string   `json:"kubeVersion,omitempty"`
 	Plugin      string   `json:"plugin,omitempty"`
 	PodCIDRs    []string `json:"podCIDRs,omitempty"`
+	TrustDomain string   `json:"trustDomain,omitempty"`
 	// Unreadable is what was missing when the snapshot was saved.
 	Unreadable        []string `json:"unreadable,omitempty"`
 	UnreadableLayers  []string `json:"unreadableLayers,omitempty"`
 	UnreadableForeign []string `json:"unreadableForeign,omitempty"` // policies of other engines
 	Incomplete        []string `json:"incomplete,omitempty"`        // objects that are no policies
+	PoliciesOf        []string `json:"policiesOf,omitempty"`        // namespaces, see Header
 	Notes             []string `json:"notes,omitempty"`             // of how the cluster was read
 }
 

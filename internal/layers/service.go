@@ -1,0 +1,300 @@
+package layers
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
+)
+
+// service is an ExternalService or a ClusterExternalService, compiled.
+type service struct {
+	*cluster.ExternalService
+	public  []netip.Prefix
+	private []netip.Addr
+	ports   []portRange
+	wall    wall
+}
+
+func newService(x *cluster.ExternalService) service {
+	out := service{ExternalService: x, public: prefixes(x.Spec.CIDRs)}
+	for _, p := range x.Spec.Ports {
+		if p.Port < 1 || p.Port > 65535 { // of a server's object that is not understood (L4)
+			continue
+		}
+		r := portRange{proto: protoNamed(p.Protocol), ports: netset.PortRange{First: uint16(p.Port), Last: uint16(p.Port)}}
+		if p.EndPort != nil && *p.EndPort > p.Port && *p.EndPort <= 65535 {
+			r.ports.Last = uint16(*p.EndPort)
+		}
+		out.ports = append(out.ports, r)
+	}
+	if f := x.Spec.Firewall; f != nil {
+		for _, e := range f.PrivateEndpoints {
+			if a, err := netip.ParseAddr(e.Address); err == nil {
+				out.private = append(out.private, a)
+			}
+		}
+		out.wall = newWall(f)
+	}
+	return out
+}
+
+func (x *service) ref(path string) Ref {
+	kind := "ExternalService"
+	if x.Namespace == "" {
+		kind = "ClusterExternalService"
+	}
+	return Ref{Kind: kind, Namespace: x.Namespace, Name: x.Name, Path: path, Origin: x.Origin.At(path)}
+}
+
+func (x *service) isPrivate(a netip.Addr) bool { return slices.Contains(x.private, a) }
+
+// has tells whether an address is known to be the service's.
+func (x *service) has(a netip.Addr) bool {
+	return x.isPrivate(a) || slices.ContainsFunc(x.public, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+func (x *service) serves(proto netset.Proto, port uint16) bool {
+	return slices.ContainsFunc(x.ports, func(r portRange) bool { return r.holds(proto, port, nil) })
+}
+
+// Serves tells whether a service has a port.
+func (l *Model) Serves(service int, proto netset.Proto, port uint16) bool {
+	return l.services[service].serves(proto, port)
+}
+
+// Service is what a question about a service needs to know of it.
+type Service struct {
+	*cluster.ExternalService
+	Public  []netip.Prefix // empty: its public addresses are not known
+	Private []netip.Addr
+	Ports   netset.PortSet
+}
+
+// Service gives a service by its index in the Snapshot.
+func (l *Model) Service(i int) Service {
+	x := &l.services[i]
+	out := Service{ExternalService: x.ExternalService, Public: x.public, Private: x.private}
+	for _, r := range x.ports {
+		out.Ports.Add(r.proto, r.ports)
+	}
+	return out
+}
+
+// Services counts the services of the Snapshot.
+func (l *Model) Services() int { return len(l.services) }
+
+// speaking lists the services that a flow to an address may be to (L30).
+func (l *Model) speaking(f *flow.Flow) []int {
+	var out []int
+	for i := range l.services {
+		x := &l.services[i]
+		mine := x.Namespace == "" || f.From.Kind == flow.Pod && l.snap.Pods[f.From.Index].Namespace == x.Namespace
+		if mine && x.has(f.To.Addr) && x.serves(f.Proto, f.Port) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// upper holds the answers of the layers above the network, and of the projections into it.
+type upper struct {
+	egress, ingress Step // projections; None where there are none
+	steps           [Count - int(ExternalFirewall)]Step
+	services        []int
+}
+
+func (u *upper) at(l Layer) *Step { return &u.steps[l-ExternalFirewall] }
+
+// atService is what the layers say where a flow is to one service.
+func (l *Model) atService(f *flow.Flow, i int) upper {
+	x := &l.services[i]
+	out := upper{egress: l.projectedEgress(f, i), services: []int{i}}
+	*out.at(ExternalFirewall) = l.firewall(f, x)
+	list := l.about(f, i, true)
+	*out.at(IdentityIssued) = l.issuedAt(f, x, len(list) > 0)
+	*out.at(AccessPolicy) = l.accessAt(f, x, list)
+	*out.at(ExternalAuthentication) = l.authentication(f, x)
+	return out
+}
+
+// about lists the policies of a mode that are about a service and count for a source (L26).
+func (l *Model) about(f *flow.Flow, i int, enforce bool) []*access {
+	x := &l.services[i]
+	var out []*access
+	if f.From.Kind == flow.Address { // it has no tokens of this cluster that could be withheld
+		return nil
+	}
+	for k := range l.policies {
+		p := &l.policies[k]
+		t := p.Spec.Target.ExternalService
+		if t == nil || p.ofPods || p.enforce() != enforce || t.Name != x.Name {
+			continue
+		}
+		if x.Namespace == "" {
+			mine := f.From.Kind == flow.Pod && l.snap.Pods[f.From.Index].Namespace == p.Namespace
+			if t.Kind == "ClusterExternalService" && mine {
+				out = append(out, p)
+			}
+		} else if t.Kind != "ClusterExternalService" && p.Namespace == x.Namespace {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// accessAt is L26.
+func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
+	if len(list) == 0 {
+		return Step{Layer: AccessPolicy, Reason: NoAccessPolicy}
+	}
+	who := l.source(f)
+	s := order(list, who.id, who.has)
+	switch auth := x.Spec.Authentication; {
+	case s.Answer != Deny:
+	case len(x.NotUnderstood) > 0:
+		return Step{Layer: AccessPolicy, Answer: Unknown, Reason: NotUnderstood, Refs: []Ref{x.ref("")}}
+	case auth == nil:
+		s.withoutEnforcer()
+	case auth.Mode == v1alpha1.IdentityOrPassword:
+		return Step{Layer: AccessPolicy, Reason: Password, Refs: []Ref{x.ref("spec.authentication.mode")}}
+	}
+	return s
+}
+
+// claim is an identity that counts at a service (L33).
+type claim struct {
+	sure   bool
+	azure  *v1alpha1.AzureGrant // with spiffe empty nil stands for any
+	spiffe string
+	ref    Ref
+}
+
+// claims lists the identities that a source may show a service.
+func (l *Model) claims(f *flow.Flow, x *service) []claim {
+	who := l.source(f)
+	var out []claim
+	resource := ""
+	if a := x.Spec.Authentication; a != nil {
+		resource = a.Resource
+	}
+	if resource == "" {
+		if who.issued == Allow || who.issued == Unknown {
+			out = append(out, claim{sure: who.issued == Allow, spiffe: who.id, ref: who.refs[0]})
+		}
+		return out
+	}
+	for i := range who.azure {
+		g := &who.azure[i]
+		if slices.ContainsFunc(g.Resources, func(r string) bool { return sameResource(r, resource) }) {
+			out = append(out, claim{sure: true, azure: g.AzureGrant, ref: g.ref})
+		}
+	}
+	for _, r := range who.vague {
+		out = append(out, claim{ref: r})
+	}
+	return out
+}
+
+// issuedAt is L34.
+func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
+	s := Step{Layer: IdentityIssued}
+	auth := x.Spec.Authentication
+	switch {
+	case len(x.NotUnderstood) > 0:
+		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{x.ref("")}
+		return s
+	case auth == nil && !asked:
+		s.Reason = NothingAsked
+		return s
+	case f.From.Kind == flow.Address:
+		s.Answer, s.Reason = Unknown, NoWorkload
+		return s
+	}
+	who := l.source(f)
+	s.Answer, s.Reason, s.Refs = Deny, who.why, who.refs
+	if s.Reason == Issued {
+		s.Reason, s.Refs = NotIssued, nil
+	}
+	for _, c := range l.claims(f, x) {
+		if c.sure {
+			s.Answer, s.Reason, s.Refs = Allow, Issued, []Ref{c.ref}
+			return s
+		}
+		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{c.ref}
+	}
+	switch {
+	case s.Answer != Deny:
+	case auth == nil:
+		s.withoutEnforcer()
+	case auth.Mode == v1alpha1.IdentityOrPassword:
+		return Step{Layer: IdentityIssued, Reason: Password, Refs: []Ref{x.ref("spec.authentication.mode")}}
+	}
+	return s
+}
+
+// authentication is L35.
+func (l *Model) authentication(f *flow.Flow, x *service) Step {
+	s := Step{Layer: ExternalAuthentication}
+	auth := x.Spec.Authentication
+	switch {
+	case len(x.NotUnderstood) > 0:
+		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{x.ref("")}
+		return s
+	case auth == nil:
+		s.Reason = NothingSaid
+		return s
+	case f.From.Kind == flow.Address:
+		s.Answer, s.Reason = Unknown, NoWorkload
+		return s
+	}
+	s = l.admission(f, x)
+	if s.Answer != Allow && auth.Mode == v1alpha1.IdentityOrPassword {
+		return Step{Layer: ExternalAuthentication, Answer: Unknown, Reason: Password, Refs: []Ref{x.ref("spec.authentication.mode")}}
+	}
+	return s
+}
+
+// admission is what a service that takes nothing but identities says.
+func (l *Model) admission(f *flow.Flow, x *service) Step {
+	auth := x.Spec.Authentication
+	s := Step{Layer: ExternalAuthentication, Answer: Deny, Reason: NoIdentity, Refs: []Ref{x.ref("spec.authentication")}}
+	for _, c := range l.claims(f, x) {
+		if auth.Admitted == nil {
+			s.Answer, s.Reason = Unknown, AdmittedUnknown
+			continue
+		}
+		i := slices.IndexFunc(auth.Admitted, c.is)
+		switch {
+		case i >= 0 && c.sure:
+			s.Answer, s.Reason, s.Refs = Allow, Admitted, []Ref{x.ref(fmt.Sprintf("spec.authentication.admitted[%d]", i))}
+			return s
+		case i >= 0:
+			s.Answer, s.Reason = Unknown, NotUnderstood
+		case s.Reason == NoIdentity:
+			s.Reason = NotAdmitted
+		}
+	}
+	return s
+}
+
+// is tells whether an identity is the one that is admitted (L35).
+func (c *claim) is(a v1alpha1.AdmittedIdentity) bool {
+	switch {
+	case c.spiffe != "":
+		return a.SPIFFEID == c.spiffe
+	case a.Azure == nil:
+		return false
+	case c.azure == nil:
+		return true
+	}
+	if !strings.EqualFold(a.Azure.ClientID, c.azure.ClientID) {
+		return false
+	}
+	return a.Azure.TenantID == "" || c.azure.TenantID == "" || strings.EqualFold(a.Azure.TenantID, c.azure.TenantID)
+}
