@@ -33,7 +33,7 @@ type own struct {
 }
 
 // maxOwnProblems is how many problems of one object are kept: nobody reads more, and each one is compared with those
-// before it. Unlike with network policies, nothing hangs on which part of the object they are about.
+// before it.
 const maxOwnProblems = 500
 
 // readOwn reads an object of Sallyport's own group, as strictly as its CRD's schema (L2). The checks run on the
@@ -48,7 +48,7 @@ func (p *policy) readOwn(kind string, data []byte) {
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkIdentity(spec)
 		}
-		if anyUnder(p.problems, "spec.serviceAccountName") {
+		if p.cut() || anyUnder(p.problems, "spec.serviceAccountName") {
 			obj.Spec.ServiceAccountName = "" // which stands for all of the namespace (L4)
 		}
 		defaultIdentity(&obj.Spec)
@@ -57,6 +57,9 @@ func (p *policy) readOwn(kind string, data []byte) {
 		obj := &v1alpha1.AccessPolicy{}
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkAccess(spec)
+		}
+		if p.cut() { // and so nothing is known of what
+			obj.Spec = v1alpha1.AccessPolicySpec{}
 		}
 		if len(p.problems) > 0 {
 			p.keepAccess(&obj.Spec)
@@ -68,12 +71,19 @@ func (p *policy) readOwn(kind string, data []byte) {
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkExternal(spec)
 		}
+		p.cut()
 		defaultExternal(&obj.Spec)
 		p.own = &own{external: &obj.Spec}
 	}
-	if p.full() {
-		p.problems = append(p.problems[:p.most], problem{text: "it has more problems than are listed"})
+}
+
+// cut drops problems beyond those that are kept, and says so; it tells whether it did.
+func (p *policy) cut() bool {
+	if !p.full() {
+		return false
 	}
+	p.problems = append(p.problems[:p.most], problem{text: "it has more problems than are listed"})
+	return true
 }
 
 // ownSpec decodes an object and gives the place of its spec; ok is false where there is none, or nothing to add.

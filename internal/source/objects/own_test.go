@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/source/objects/owncases"
 )
@@ -232,16 +233,20 @@ func TestManyOwnProblems(t *testing.T) {
 		labels[i] = fmt.Sprintf("'a b%d': null", i)
 	}
 	target := "target: {pods: {podSelector: {}}}"
-	for _, spec := range []string{
+	for _, text := range []string{
 		"{" + target + ", rules: [" + times(many, "{a: 1}") + "]}",
 		"{" + target + ", rules: [" + times(many, "null") + "]}",
 		"{" + target + ", rules: [{action: Allow, from: [" + times(many, "{a: 1}") + "]}]}",
-		"{target: {pods: {podSelector: {matchLabels: {" + strings.Join(labels, ", ") + "}}}}, rules: []}",
+		"{mode: Audit, target: {pods: {podSelector: {matchLabels: {" + strings.Join(labels, ", ") + "}}}}, rules: []}",
 	} {
-		doc := "{apiVersion: sallyport.dev/v1alpha1, kind: AccessPolicy, metadata: {name: a, namespace: d}, spec: " + spec + "}"
-		_, unclear := ownOf(t, mustBuild(t, fromServer(docs(t, doc))))
+		doc := "{apiVersion: sallyport.dev/v1alpha1, kind: AccessPolicy, metadata: {name: a, namespace: d}, spec: " + text + "}"
+		spec, unclear := ownOf(t, mustBuild(t, fromServer(docs(t, doc))))
 		if len(unclear) == 0 || len(unclear) > maxOwnProblems+1 || !slices.Contains(unclear, "it has more problems than are listed") {
-			t.Errorf("%.60s: %d problems", spec, len(unclear))
+			t.Errorf("%.60s: %d problems", doc, len(unclear))
+		}
+		all := &v1alpha1.AccessPolicySpec{Mode: v1alpha1.ModeEnforce, Target: v1alpha1.AccessTarget{Pods: &v1alpha1.PodTarget{}}}
+		if diff := cmp.Diff(all, spec); diff != "" {
+			t.Errorf("something is left that may not be all (-want +got):\n%s", diff)
 		}
 	}
 }
