@@ -220,7 +220,7 @@ func (l *Model) atPod(f *flow.Flow) (issued, may Step) {
 	if len(list) == 0 {
 		return Step{Layer: IdentityIssued, Reason: NothingAsked}, Step{Layer: AccessPolicy, Reason: NoAccessPolicy}
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	issued = Step{Layer: IdentityIssued, Answer: who.issued, Reason: who.why, Refs: who.refs}
 	may = order(list, who.id, who.has)
 	if f.From.Kind == flow.Address {

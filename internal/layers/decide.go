@@ -17,12 +17,22 @@ func (l *Model) Decide(d *eval.Decision, service int) Decision {
 	f := &d.Flow
 	u := l.upper(f, service)
 	out := Decision{Services: u.services, Audit: l.audit(f, u.services)}
-	out.Steps[NetworkEgress] = network(NetworkEgress, &d.Egress, u.egress)
-	out.Steps[NetworkIngress] = network(NetworkIngress, &d.Ingress, u.ingress)
+	egress, ingress := d.Egress, d.Ingress
+	if l.in.EgressOff {
+		egress = unenforced
+	}
+	if l.in.IngressOff {
+		ingress = unenforced
+	}
+	out.Steps[NetworkEgress] = network(NetworkEgress, &egress, u.egress)
+	out.Steps[NetworkIngress] = network(NetworkIngress, &ingress, u.ingress)
 	copy(out.Steps[ExternalFirewall:], u.steps[:])
-	out.Verdict = d.Verdict.And(u.verdict())
+	out.Verdict = egress.Verdict.And(ingress.Verdict).And(u.verdict())
 	return out
 }
+
+// unenforced is a direction in which nothing enforces policies.
+var unenforced = eval.Direction{Verdict: flow.Allowed, Reason: flow.NotEnforced}
 
 // Verdict is what all layers but the network policies say together: allowed, denied or unknown. The verdict
 // of the whole is its And with that of the policies (L41).
@@ -109,7 +119,7 @@ func projected(list []*access) []*access {
 // projectedIngress is L24 at a pod.
 func (l *Model) projectedIngress(f *flow.Flow) Step {
 	q, class, ok := l.m.NewQuery(f, flow.Ingress)
-	if !ok || class < 0 || !l.m.Enforced(f.Family) || isSelf(f) {
+	if !ok || class < 0 || !l.m.Enforced(f.Family) || l.in.IngressOff || isSelf(f) {
 		return Step{}
 	}
 	list := projected(l.at(f.To.Index, f.Proto, f.Port, true))
@@ -130,7 +140,7 @@ func (l *Model) projectedIngress(f *flow.Flow) Step {
 
 // projectedEgress is L24 towards a service: at addresses that are known to be its own, as the network knows no others.
 func (l *Model) projectedEgress(f *flow.Flow, i int) Step {
-	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || !l.services[i].has(f.To.Addr) {
+	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || l.in.EgressOff || !l.services[i].has(f.To.Addr) {
 		return Step{}
 	}
 	list := projected(l.about(f, i, true))
@@ -163,7 +173,7 @@ func (l *Model) audit(f *flow.Flow, services []int) []Audited {
 	for _, i := range services {
 		list = append(list, l.about(f, i, false)...)
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	var out []Audited
 	for _, p := range list {
 		out = append(out, Audited{Policy: p.ref(""), Answer: order([]*access{p}, who.id, who.has).Answer})

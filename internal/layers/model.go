@@ -31,7 +31,8 @@ type Model struct {
 	// of the policies that name it.
 	who, sources, targets []int32
 	identities            []identity // by number
-	targeted              [][]int    // by number: indices in policies
+	in                    Circumstances
+	targeted              [][]int // by number: indices in policies
 }
 
 // Speaks tells whether a Snapshot holds anything that layers are about (L1).
@@ -41,11 +42,16 @@ func Speaks(s *cluster.Snapshot) bool {
 
 // Compile reads what the model's Snapshot says of layers; nil where they do not speak (L1).
 func Compile(m *policy.Model) *Model {
-	snap := m.Snapshot()
-	if !Speaks(snap) {
+	if !Speaks(m.Snapshot()) {
 		return nil
 	}
-	l := &Model{m: m, snap: snap, trust: cmp.Or(snap.Facts.TrustDomain, DefaultTrustDomain)}
+	return New(m)
+}
+
+// New is Compile, but where nothing speaks it gives a model in which the network alone does.
+func New(m *policy.Model) *Model {
+	snap := m.Snapshot()
+	l := &Model{m: m, snap: snap, trust: cmp.Or(snap.Facts.TrustDomain, DefaultTrustDomain), in: Circumstances{As: Itself}}
 	for i := range snap.Unreadable {
 		u := &snap.Unreadable[i]
 		l.unread = l.unread || u.Missing == cluster.MissingPolicies && u.Beyond == "" || u.Missing == cluster.MissingLayers

@@ -153,7 +153,7 @@ func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
 	if len(list) == 0 {
 		return Step{Layer: AccessPolicy, Reason: NoAccessPolicy}
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	s := order(list, who.id, who.has)
 	switch auth := x.Spec.Authentication; {
 	case s.Answer != Deny:
@@ -177,7 +177,7 @@ type claim struct {
 
 // claims lists the identities that a source may show a service.
 func (l *Model) claims(f *flow.Flow, x *service) []claim {
-	who := l.source(f)
+	who := l.holder(f)
 	var out []claim
 	resource := ""
 	if a := x.Spec.Authentication; a != nil {
@@ -216,7 +216,7 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 		s.Answer, s.Reason = Unknown, NoWorkload
 		return s
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	s.Answer, s.Reason, s.Refs = Deny, who.why, who.refs
 	if s.Reason == Issued {
 		s.Reason, s.Refs = NotIssued, nil
