@@ -158,7 +158,8 @@ func (w *Finder) onSourceNode(f *flow.Flow) (out []int, cut bool) {
 	}
 	for _, i := range list {
 		addr := w.m.Snapshot().Pods[i].Addr(f.Family)
-		if i != f.From.Index && (f.To.Kind != flow.Pod || i != f.To.Index) && addr.IsValid() == f.From.Addr.IsValid() {
+		itself := i == f.From.Index && addr == f.From.Addr
+		if !itself && (f.To.Kind != flow.Pod || i != f.To.Index) && addr.IsValid() == f.From.Addr.IsValid() {
 			out = append(out, i)
 		}
 	}
@@ -230,17 +231,33 @@ func policiesOf(m *policy.Model, l *local, network *eval.Decision, d *layers.Dec
 			put(cluster.PolicyRef{Kind: "AccessPolicy", Namespace: p.Namespace, Name: p.Name})
 		}
 	}
-	for _, pod := range podsOf(&network.Flow) {
-		if class := m.ClassOf(pod); class >= 0 {
-			for _, dir := range flow.Directions {
-				s := m.Classes()[class].Subject(dir)
-				for _, list := range [][]policy.Applied{s.Admin, s.Baseline} {
-					for _, p := range list {
-						put(p.Ref)
-					}
-				}
-			}
+	for _, dir := range flow.Directions {
+		for _, ref := range applying(m, &network.Flow, dir) {
+			put(ref)
 		}
+	}
+	return out
+}
+
+// applying lists every policy that applies to the end which decides a direction, in the order of the tiers.
+func applying(m *policy.Model, f *flow.Flow, dir flow.Direction) []cluster.PolicyRef {
+	end := f.From
+	if dir == flow.Ingress {
+		end = f.To
+	}
+	if end.Kind != flow.Pod || m.ClassOf(end.Index) < 0 {
+		return nil
+	}
+	s := m.Classes()[m.ClassOf(end.Index)].Subject(dir)
+	var out []cluster.PolicyRef
+	for _, p := range s.Admin {
+		out = append(out, p.Ref)
+	}
+	for _, p := range s.Policies {
+		out = append(out, p.Ref)
+	}
+	for _, p := range s.Baseline {
+		out = append(out, p.Ref)
 	}
 	return out
 }

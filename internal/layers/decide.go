@@ -143,7 +143,7 @@ func (l *Model) projectedEgress(f *flow.Flow, i int) Step {
 	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || l.in.EgressOff || !l.services[i].has(f.To.Addr) {
 		return Step{}
 	}
-	list := projected(l.about(f, i, true))
+	list := projected(l.about(f, i, l.snap.Pods[f.From.Index].Namespace, true))
 	if len(list) == 0 {
 		return Step{}
 	}
@@ -171,7 +171,7 @@ func (l *Model) audit(f *flow.Flow, services []int) []Audited {
 		list = l.at(f.To.Index, f.Proto, f.Port, false)
 	}
 	for _, i := range services {
-		list = append(list, l.about(f, i, false)...)
+		list = append(list, l.about(f, i, l.holderNamespace(f), false)...)
 	}
 	who := l.holder(f)
 	var out []Audited

@@ -116,15 +116,15 @@ func (l *Model) atService(f *flow.Flow, i int) upper {
 	x := &l.services[i]
 	out := upper{egress: l.projectedEgress(f, i), services: []int{i}}
 	*out.at(ExternalFirewall) = l.firewall(f, x)
-	list := l.about(f, i, true)
+	list := l.about(f, i, l.holderNamespace(f), true)
 	*out.at(IdentityIssued) = l.issuedAt(f, x, len(list) > 0)
 	*out.at(AccessPolicy) = l.accessAt(f, x, list)
 	*out.at(ExternalAuthentication) = l.authentication(f, x)
 	return out
 }
 
-// about lists the policies of a mode that are about a service and count for a source (L26).
-func (l *Model) about(f *flow.Flow, i int, enforce bool) []*access {
+// about lists the policies of a mode that are about a service and count for an account of a namespace (L26).
+func (l *Model) about(f *flow.Flow, i int, namespace string, enforce bool) []*access {
 	x := &l.services[i]
 	var out []*access
 	if f.From.Kind == flow.Address { // it has no tokens of this cluster that could be withheld
@@ -137,7 +137,7 @@ func (l *Model) about(f *flow.Flow, i int, enforce bool) []*access {
 			continue
 		}
 		if x.Namespace == "" {
-			mine := l.holderNamespace(f) == p.Namespace
+			mine := namespace == p.Namespace
 			if t.Kind == "ClusterExternalService" && mine {
 				out = append(out, p)
 			}
