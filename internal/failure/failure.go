@@ -71,6 +71,9 @@ func (f *Failure) apply(s *cluster.Snapshot) *cluster.Snapshot {
 	return s
 }
 
+// aboutObjects tells whether the failure changes what is written in the cluster.
+func (f *Failure) aboutObjects() bool { return f.Kind == PolicyDeleted || f.Kind == LabelGone }
+
 // Apply gives the Snapshot with all failures that are about objects.
 func Apply(s *cluster.Snapshot, set []Failure) *cluster.Snapshot {
 	for i := range set {

@@ -86,6 +86,22 @@ func (e *experiment) check(p *failure.Path) {
 			e.rt.Fatalf("%s: %+v opens it, and nobody says so", e.text(), f)
 		}
 	}
+	e.checkPairs(p)
+}
+
+// checkPairs looks for two of the failures that were tried one by one which open the path together.
+func (e *experiment) checkPairs(p *failure.Path) {
+	for i := range p.Under {
+		for j := range p.Under[:i] {
+			a, b := p.Under[j].Failure, p.Under[i].Failure
+			claimed := slices.ContainsFunc(p.Opens, func(set []failure.Failure) bool {
+				return !slices.ContainsFunc(set, func(f failure.Failure) bool { return f != a && f != b })
+			})
+			if !claimed && !e.beyondOracle(a) && !e.beyondOracle(b) && e.opens([]failure.Failure{a, b}) {
+				e.rt.Fatalf("%s: %+v and %+v open it, and nobody says so", e.text(), a, b)
+			}
+		}
+	}
 }
 
 // beyondOracle: which services an address may stand for hangs on the namespace of the source (L30), which a stolen token

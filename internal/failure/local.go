@@ -55,10 +55,14 @@ func newLocal(m *policy.Model, f *flow.Flow, service int, victims, on []int) *lo
 	s.Namespaces = keep(whole.Namespaces, func(n *cluster.Namespace) bool { return inside[n.Name] })
 	s.Nodes = keep(whole.Nodes, func(n *cluster.Node) bool { return nodes[n.Name] })
 	s.NetworkPolicies = l.applied(m, f)
-	s.Identities = keep(whole.Identities, func(w *cluster.WorkloadIdentity) bool { return inside[w.Namespace] })
-	s.AccessPolicies = keep(whole.AccessPolicies, func(p *cluster.AccessPolicy) bool {
-		return inside[p.Namespace] || p.Spec.Target.ExternalService != nil
+	accounts := map[[2]string]bool{}
+	for i := range s.Pods {
+		accounts[[2]string{s.Pods[i].Namespace, s.Pods[i].Account}] = true
+	}
+	s.Identities = keep(whole.Identities, func(w *cluster.WorkloadIdentity) bool {
+		return accounts[[2]string{w.Namespace, w.Spec.ServiceAccountName}] || inside[w.Namespace] && len(w.NotUnderstood) > 0
 	})
+	s.AccessPolicies = keep(whole.AccessPolicies, func(p *cluster.AccessPolicy) bool { return concerns(whole, p, f) })
 	l.snap, l.flow = &s, *f
 	l.flow.From, l.flow.To = l.moved(whole, f.From, at), l.moved(whole, f.To, at)
 	for _, v := range victims {
@@ -69,6 +73,20 @@ func newLocal(m *policy.Model, f *flow.Flow, service int, victims, on []int) *lo
 		l.on = append(l.on, at[p])
 	}
 	return l
+}
+
+// concerns tells whether an AccessPolicy may name the destination of a flow.
+func concerns(s *cluster.Snapshot, p *cluster.AccessPolicy, f *flow.Flow) bool {
+	service := p.Spec.Target.ExternalService != nil
+	if f.To.Kind != flow.Pod {
+		return service
+	}
+	pod := &s.Pods[f.To.Index]
+	if p.Namespace != pod.Namespace {
+		return false
+	}
+	pods := p.Spec.Target.Pods
+	return pods == nil || service || len(p.NotUnderstood) > 0 || policy.NewSelector(pods.PodSelector).Match(pod.Labels, true) == policy.Yes
 }
 
 func podsOf(f *flow.Flow) []int {
@@ -173,17 +191,18 @@ func (l *local) attempts(set []Failure) []attempt {
 			sources = l.on
 		}
 	}
-	var out []attempt
-	for _, as := range holders {
-		a := first
-		a.in.As = as
-		out = append(out, a)
-	}
+	tries := []attempt{first}
 	for _, pod := range sources { // root on the node is every pod there, with its address and its identity
 		a := first
 		a.in.Unprogrammed = false
 		a.flow.From = flow.End{Kind: flow.Pod, Index: pod, Addr: l.snap.Pods[pod].Addr(l.flow.Family)}
-		out = append(out, a)
+		tries = append(tries, a)
+	}
+	var out []attempt
+	for _, a := range tries {
+		for _, a.in.As = range holders {
+			out = append(out, a)
+		}
 	}
 	return out
 }

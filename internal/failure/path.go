@@ -99,14 +99,14 @@ func (w *Finder) Path(f *flow.Flow, service int) Path {
 	local := newLocal(w.m, f, service, victims, on)
 	list, cut := w.candidates(local, &network, &out.Decision)
 	out.Cut = cut || cutVictims || cutNode
-	var rest []Failure
+	var rest []Left
 	for _, c := range list {
 		d := local.under([]Failure{c})
 		out.Under = append(out.Under, Left{c, d.Gates()})
 		if d.Could() {
 			out.Opens = append(out.Opens, []Failure{c})
 		} else {
-			rest = append(rest, c)
+			rest = append(rest, Left{c, d.Gates()})
 		}
 	}
 	if len(rest) > maxPaired {
@@ -114,13 +114,25 @@ func (w *Finder) Path(f *flow.Flow, service int) Path {
 	}
 	for i := range rest {
 		for j := i + 1; j < len(rest); j++ {
-			set := []Failure{rest[i], rest[j]}
+			if !out.promising(&rest[i], &rest[j]) {
+				continue
+			}
+			set := []Failure{rest[i].Failure, rest[j].Failure}
 			if d := local.under(set); d.Could() {
 				out.Opens = append(out.Opens, set)
 			}
 		}
 	}
 	return out
+}
+
+// promising spares the work for two failures that cannot open a path together: each gate has to fall under one of them,
+// unless both may be needed for one gate, as two policies that deny, or one of them changes who tries.
+func (p *Path) promising(a, b *Left) bool {
+	if a.Failure.Kind == NodeCompromised || b.Failure.Kind == NodeCompromised || a.Failure.aboutObjects() && b.Failure.aboutObjects() {
+		return true
+	}
+	return !slices.ContainsFunc(p.Decision.Gates(), func(g layers.Gate) bool { return slices.Contains(a.Gates, g) && slices.Contains(b.Gates, g) })
 }
 
 // stolen lists pods whose identity passes where the source's does not.
