@@ -14,6 +14,14 @@ import (
 // layerWidth is that of the longest name of a layer.
 const layerWidth = len("external authentication")
 
+// sideWidth is how wide directions are written: as layers, where these stand below them.
+func sideWidth(d *layers.Decision) int {
+	if d == nil {
+		return len("ingress")
+	}
+	return layerWidth
+}
+
 // layersText says what each layer above the network answers, and what all of them make together.
 func (b *page) layersText(indent string, s *cluster.Snapshot, d *layers.Decision) {
 	var silent []string
@@ -118,7 +126,7 @@ var layerReasons = map[layers.Reason]string{
 	layers.NoRuleAdmits:         "no rule admits the source: %s",
 	layers.SourceUnknown:        "as what the source appears there is not known for sure: %s",
 	layers.NothingAsked:         "nothing asks for an identity here",
-	layers.Issued:               "by %s",
+	layers.Issued:               "issued by %s",
 	layers.NotIssued:            "no WorkloadIdentity issues one that counts here",
 	layers.HostNetwork:          "a pod with hostNetwork is issued none: it shares its node's network",
 	layers.NoWorkload:           "only pods are issued identities",

@@ -74,7 +74,7 @@ func accessGroups(r *analyze.Reach, list []analyze.Access) []*accessGroup {
 		d := &a.Decision
 		key := fmt.Sprint(a.Verdict, a.To, a.Ports, d.Egress.Reason, d.Egress.Rule, d.Ingress.Reason, d.Ingress.Rule, r.Parties[a.From].External)
 		if a.Layers != nil {
-			key += fmt.Sprint(a.Layers.Steps)
+			key += fmt.Sprint(a.Layers.Steps, a.Layers.Services, a.Layers.Audit)
 		}
 		g, ok := at[key]
 		if !ok {
@@ -100,11 +100,23 @@ func (b *page) accessGroup(r *analyze.Reach, g *accessGroup) {
 		b.line("    check says why")
 		return
 	}
-	b.line("    egress   %s", reasonWords(&d.Egress, d.Flow.From.Kind))
-	b.line("    ingress  %s", reasonWords(&d.Ingress, d.Flow.To.Kind))
-	if g.first.Layers != nil {
-		b.layersText("    ", r.Model().Snapshot(), g.first.Layers)
+	if g.first.Layers == nil {
+		b.line("    egress   %s", reasonWords(&d.Egress, d.Flow.From.Kind))
+		b.line("    ingress  %s", reasonWords(&d.Ingress, d.Flow.To.Kind))
+		return
 	}
+	b.accessSide(&d.Egress, d.Flow.From.Kind)
+	b.accessSide(&d.Ingress, d.Flow.To.Kind)
+	b.layersText("    ", r.Model().Snapshot(), g.first.Layers)
+}
+
+// accessSide prints a direction in line with the layers.
+func (b *page) accessSide(d *eval.Direction, kind flow.Kind) {
+	why := "check says why"
+	if d.Verdict == flow.Allowed {
+		why = reasonWords(d, kind)
+	}
+	b.line("    %-*s  %-7s  %s", layerWidth, d.Direction, d.Verdict, why)
 }
 
 type whoCanJSON struct {
