@@ -136,7 +136,7 @@ var layerReasons = map[layers.Reason]string{
 	layers.NoAccessPolicy:       "no AccessPolicy names this target",
 	layers.AllowRule:            "allowed by %s",
 	layers.DenyRule:             "denied by %s",
-	layers.NoRuleMatches:        "no rule matches the identity in %s",
+	layers.NoRuleMatches:        "no rule of %s matches the identity",
 	layers.NothingSaid:          "nothing is said of its authentication",
 	layers.Admitted:             "admitted by %s",
 	layers.NotAdmitted:          "the identity is not admitted by %s",
@@ -148,10 +148,14 @@ var layerReasons = map[layers.Reason]string{
 func layerWords(s *layers.Step) string {
 	text := layerReasons[s.Reason]
 	switch {
+	case s.Reason == layers.ByPolicies && s.Answer == layers.None:
+		return "no network policy has a say"
+	case s.Reason == layers.ByPolicies:
+		return "network policies say so"
 	case s.Reason == layers.NoService:
 		return "no service is declared at this destination"
 	case s.Reason == layers.NoIdentity && s.Layer == layers.AccessPolicy:
-		text = "no rule matches an end without identity: %s"
+		text = "no rule of %s matches an end without identity"
 	}
 	if strings.Contains(text, "%s") {
 		what := "what is declared"
