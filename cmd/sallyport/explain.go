@@ -25,9 +25,13 @@ through, and what it makes no difference to. Or, for a pod or workload, the merg
 every policy on it, with the place of every rule that contributes.
 
 A policy is ns/networkpolicy/name, networkpolicy/name (netpol) with -n, clusternetworkpolicy/name,
-adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp).`,
+adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp). Or one of Sallyport's own
+objects: ns/accesspolicy/name (acp), ns/workloadidentity/name (wid), ns/externalservice/name (xsvc),
+clusterexternalservice/name (cxsvc). Where the input holds some, an end shows its identity too, and who
+may use it by theirs.`,
 		Example: `  sallyport explain -f manifests shop/db
   sallyport explain -f manifests shop/netpol/allow-api
+  sallyport explain -f manifests shop/acp/api
   sallyport explain -f manifests clusternetworkpolicy/tenants -o json`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {

@@ -139,7 +139,7 @@ var shopEnds = []string{"shop/web", "shop/api", "shop/db", "shop/cache", "shop/w
 	"ingress-nginx/ingress-nginx-controller", "kube-system/coredns", "external", "203.0.113.7", "198.51.100.0/24"}
 
 // layeredEnds are those of testdata/layers, where every layer speaks.
-var layeredEnds = []string{"shop/web", "shop/report", "shop/api", "shop/queue", "shop/agent", "pod/batch@10.244.1.9", "node/n1", "external", "20.42.65.65", "10.1.0.5",
+var layeredEnds = []string{"shop/web", "shop/report", "shop/api", "shop/queue", "shop/agent", "ops/batch", "node/n1", "external", "20.42.65.65", "10.1.0.5",
 	"shop/xsvc/orders-db", "cxsvc/mail", "cxsvc/archive"}
 
 func TestExplainJSONSchema(t *testing.T) {
@@ -501,9 +501,9 @@ func TestSchemasAreStrict(t *testing.T) {
 		"who-can": {{"who-can", "-f", "testdata/world", "shop/db:5432"}, {"who-can", "-f", "testdata/layers", "shop/api:8080"}},
 		"lint":    {{"lint", "-f", "../../examples/shop-mistakes"}, {"lint", "-f", "testdata/lint/ignored.yaml"}},
 		"test":    {{"test", "testdata/expect.test.yaml"}},
-		"diff":    {{"diff", "testdata/world", "--delete", "shop/netpol/api"}, {"diff", "../../examples/shop", "--delete", "namespace/ingress-nginx"},
+		"diff": {{"diff", "testdata/world", "--delete", "shop/netpol/api"}, {"diff", "../../examples/shop", "--delete", "namespace/ingress-nginx"},
 			{"diff", "testdata/layers", "--delete", "shop/acp/api"}, {"diff", "testdata/layers", "-f", "testdata/layers-change.yaml"}},
-		"spread":  {{"who-can", "-f", "testdata/world", "--from", "shop/api", "--transitive"}},
+		"spread": {{"who-can", "-f", "testdata/world", "--from", "shop/api", "--transitive"}},
 	} {
 		schema := schemaOf(t, verb)
 		for _, a := range args {

@@ -330,7 +330,7 @@ func (p *checkPrinter) tail() {
 	if p.o.Enforcement != "" {
 		p.line("\n  %s", names.Safe(p.o.Enforcement))
 		if p.a.IfEnforced != nil {
-			p.line("  %s", ifEnforcedWords(p.a.IfEnforced))
+			p.line("  %s", ifEnforcedWords(p.a.Verdict, p.a.IfEnforced))
 		}
 	}
 	notes := append(slices.Clone(p.a.Notes), p.o.Notes...)

@@ -18,7 +18,7 @@ import (
 func (b *page) endpointLayers(y *explain.Layers) {
 	b.line("")
 	if y.Unread {
-		b.line("  what layers beside network policies say is not known: something could not be read that may have a say")
+		b.line("  something could not be read that may have a say, so that what follows may be otherwise")
 	}
 	b.identity(y)
 	b.line("")
@@ -68,10 +68,11 @@ func grantWords(g *v1alpha1.AzureGrant) string {
 
 // access says which AccessPolicies name an endpoint.
 func (b *page) access(y *explain.Layers) {
-	enforced := 0
+	enforced, clear := 0, true
 	for i := range y.Policies {
 		if p := &y.Policies[i]; !p.Audit() && !p.Ports.Empty() {
 			enforced++
+			clear = clear && len(p.NotUnderstood) == 0
 		}
 	}
 	switch {
@@ -89,7 +90,7 @@ func (b *page) access(y *explain.Layers) {
 		b.accessAt(&y.Policies[i])
 	}
 	switch {
-	case enforced == 1:
+	case enforced == 1 && clear:
 		b.line("    Everybody else is denied there.")
 	case enforced > 1:
 		b.line("    Those about one port count together: a Deny goes first, and who is allowed by none is denied.")
@@ -385,10 +386,12 @@ func ExplainService(w io.Writer, x *explain.Service, notes []string) error {
 	b.notUnderstood(x.NotUnderstood, "what its firewall and its authentication say is not known")
 	b.where(x)
 	b.line("")
-	b.firewall(x)
-	b.line("")
-	b.authentication(x)
-	b.line("")
+	if len(x.NotUnderstood) == 0 {
+		b.firewall(x)
+		b.line("")
+		b.authentication(x)
+		b.line("")
+	}
 	b.sources(x)
 	if len(x.Policies) > 0 {
 		b.line("")
