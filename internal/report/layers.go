@@ -113,7 +113,7 @@ func refsWords(list []layers.Ref) string {
 
 // layerReasons are the words for a reason; %s stands for what decided.
 var layerReasons = map[layers.Reason]string{
-	layers.ByProjection:         "projected into the network: no rule of %s admits this pod",
+	layers.ByProjection:         "projected into the network: no rule of %s allows the source",
 	layers.OwnNodeUnknown:       "whether it comes from the pod's own node, which %s does not keep out, is not known",
 	layers.NotRead:              "something could not be read that may have a say here",
 	layers.NotUnderstood:        "%s is not fully understood",
