@@ -135,15 +135,16 @@ func hostileLayers(t *testing.T, fromServer bool) string {
 	azure := func(client string) m { return m{"clientID": client, "resources": []string{evil, "r"}} }
 	subnet, client, id, dns, wanted := "/subscriptions/"+evil, "11111111-1111-1111-1111-111111111111", "spiffe://cluster.local/ns/shop/sa/x", "db.example", "front"
 	cidrs, first, nodes := []string{"203.0.113.0/24"}, "198.51.100.1", m{"pool": "a"}
+	account, gone := "web", "nothing"
 	if fromServer {
-		nodes = m{evil: evil}
+		nodes, account, gone = m{evil: evil}, evil, evil
 	}
 	objects := []m{
-		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "WorkloadIdentity", "metadata": m{"namespace": "shop", "name": "web"}, "spec": m{"serviceAccountName": evil, "jwt": m{"audiences": []string{evil}}, "externalIdentities": []m{{"azure": azure(client)}}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "WorkloadIdentity", "metadata": m{"namespace": "shop", "name": "web"}, "spec": m{"serviceAccountName": account, "jwt": m{"audiences": []string{evil}}, "externalIdentities": []m{{"azure": azure(client)}}}},
 		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "web"}, "spec": m{"target": m{"pods": m{"podSelector": m{"matchLabels": m{"app": "web"}}, "ports": []m{{"port": "web"}}}}, "enforcedBy": "Gate", "project": m{"network": true},
-			"rules": []m{{"action": "Allow", "from": []m{{"serviceAccount": m{"name": evil}}, {"spiffeIDPrefix": "spiffe://other"}}}}}},
-		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "gone"}, "spec": m{"target": m{"externalService": m{"name": evil}}, "mode": "Audit", "rules": []m{}}},
-		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "out"}, "spec": m{"target": m{"externalService": m{"name": "out"}}, "project": m{"network": true}, "rules": []m{{"action": "Deny", "from": []m{{"serviceAccount": m{"name": evil + "!"}}}}}}},
+			"rules": []m{{"action": "Allow", "from": []m{{"serviceAccount": m{"name": account}}, {"spiffeIDPrefix": "spiffe://other"}}}}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "gone"}, "spec": m{"target": m{"externalService": m{"name": gone}}, "mode": "Audit", "rules": []m{}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "out"}, "spec": m{"target": m{"externalService": m{"name": "out"}}, "project": m{"network": true}, "rules": []m{{"action": "Deny", "from": []m{{"serviceAccount": m{"name": account}}}}}}},
 		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "ExternalService", "metadata": m{"namespace": "shop", "name": "out"}, "spec": m{"names": []string{dns}, "cidrs": cidrs, "ports": []m{{"port": 443}},
 			"firewall":       m{"ipRules": []m{{"name": evil, "first": first, "last": "198.51.100.9"}}, "subnetRules": []m{{"name": evil, "subnet": subnet}}, "privateEndpoints": []m{{"name": evil, "address": "192.168.7.7"}}},
 			"authentication": m{"mode": "IdentityOnly", "resource": evil, "admitted": []m{{"azure": m{"clientID": client}}, {"spiffeID": id}}},

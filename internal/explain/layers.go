@@ -40,6 +40,8 @@ type AccessPolicy struct {
 	Spec          *v1alpha1.AccessPolicySpec
 	Rules         []AccessRule
 	NotUnderstood []string
+	OfPods        bool // its target is pods; else it is a service
+	Enforced      bool // it says who enforces it at its target pods
 	// Target are its target pods; unused where it is about a service.
 	Target Peer
 	// Service is the service that it is about, and nil for pods and where there is no such service in the input.
@@ -56,6 +58,11 @@ func (p *AccessPolicy) Audit() bool { return p.Spec.Mode == v1alpha1.ModeAudit }
 
 // Projected tells whether it also counts in the network (L24).
 func (p *AccessPolicy) Projected() bool { return !p.Audit() && p.Spec.Project.Network }
+
+// OfNamespace tells whether it counts for pods of its own namespace only (L26).
+func (p *AccessPolicy) OfNamespace() bool {
+	return !p.OfPods && p.Spec.Target.ExternalService.Kind == "ClusterExternalService"
+}
 
 // AccessRule is a rule of an AccessPolicy.
 type AccessRule struct {
@@ -165,7 +172,7 @@ func (x *Explainer) layersOf(pod int) *Layers {
 			continue
 		}
 		out.Asked = out.Asked.Union(at.Ports)
-		if at.Spec.EnforcedBy != "" {
+		if at.Enforced {
 			enforced = enforced.Union(at.Ports)
 		}
 	}
@@ -179,7 +186,8 @@ func (x *Explainer) accessPolicy(i int) *AccessPolicy {
 		return p
 	}
 	o := &x.m.Snapshot().AccessPolicies[i]
-	p := &AccessPolicy{Ref: cluster.PolicyRef{Kind: "AccessPolicy", Namespace: o.Namespace, Name: o.Name}, Origin: o.Origin.At(""), Spec: o.Spec, NotUnderstood: o.NotUnderstood}
+	p := &AccessPolicy{Ref: cluster.PolicyRef{Kind: "AccessPolicy", Namespace: o.Namespace, Name: o.Name}, Origin: o.Origin.At(""), Spec: o.Spec, NotUnderstood: o.NotUnderstood,
+		OfPods: x.l.OfPods(i), Enforced: x.l.Enforced(i)}
 	x.policies[i] = p
 	for j := range o.Spec.Rules {
 		r := &o.Spec.Rules[j]
@@ -270,8 +278,11 @@ func (x *Explainer) named(lists ...[]int) [][]string {
 func (x *Explainer) AccessPolicy(index int) *AccessPolicy {
 	p := x.accessPolicy(index)
 	snap := x.m.Snapshot()
-	if t := p.Spec.Target.Pods; t != nil {
-		p.Target = Peer{Kind: "pods", Namespace: p.Ref.Namespace, Pods: policy.NewSelector(t.PodSelector)}
+	if p.OfPods {
+		p.Target = Peer{Kind: "pods", Namespace: p.Ref.Namespace}
+		if t := p.Spec.Target.Pods; t != nil {
+			p.Target.Pods = policy.NewSelector(t.PodSelector)
+		}
 		targets, others := x.targets(index)
 		p.Target.Now = x.named(targets, except(x.everyPod(), targets))[0]
 		for _, o := range others {
@@ -331,8 +342,7 @@ func (x *Explainer) addOther(p *AccessPolicy, index, other int) {
 
 // whoPasses asks the policy alone about every pod of the input that it has a say about (L21, L26).
 func (x *Explainer) whoPasses(p *AccessPolicy, index int) {
-	t := p.Spec.Target.ExternalService
-	own := t != nil && t.Kind == "ClusterExternalService"
+	own := p.OfNamespace()
 	var lists [4][]int // as in Holders, and who is denied
 	passes := map[int]layers.Answer{}
 	for i := range x.m.Snapshot().Pods {
@@ -369,7 +379,7 @@ func (x *Explainer) WorkloadIdentity(index int) *WorkloadIdentity {
 	}
 	var lists [5][]int
 	for i := range snap.Pods {
-		switch answer := x.l.Issues(index, i); {
+		switch answer := x.l.IssuedBy(index, i); {
 		case answer == layers.Allow:
 			lists[0] = append(lists[0], i)
 		case answer == layers.Unknown:

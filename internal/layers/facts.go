@@ -16,13 +16,13 @@ type Identity struct {
 	Reason   Reason
 	Refs     []Ref
 	Azure    []Grant
+	Vague    []Ref // what is not fully understood, and may issue any Azure identity (L4)
 }
 
-// Grant is an Azure identity that a pod may obtain, and what gives it.
+// Grant is an Azure identity that is issued to a pod, and what gives it.
 type Grant struct {
 	v1alpha1.AzureGrant
-	Sure bool // false: what gives it is not fully understood (L4)
-	By   Ref
+	By Ref
 }
 
 // Unread tells whether something that may have a say could not be read (L3).
@@ -32,16 +32,16 @@ func (l *Model) Unread() bool { return l.unread }
 func (l *Model) Identity(pod int) (who Identity, number int) {
 	number = int(l.who[pod])
 	d := &l.identities[number]
-	who = Identity{SPIFFEID: d.id, Issued: d.issued, Reason: d.why, Refs: d.refs}
+	who = Identity{SPIFFEID: d.id, Issued: d.issued, Reason: d.why, Refs: d.refs, Vague: d.vague}
 	for i := range d.azure {
-		who.Azure = append(who.Azure, Grant{*d.azure[i].AzureGrant, d.azure[i].sure, d.azure[i].ref})
+		who.Azure = append(who.Azure, Grant{*d.azure[i].AzureGrant, d.azure[i].ref})
 	}
 	return who, number
 }
 
-// Issues tells what a WorkloadIdentity, by its index in the Snapshot, issues to a pod: None where it is not about
+// IssuedBy tells what a WorkloadIdentity, by its index in the Snapshot, issues to a pod: None where it is not about
 // the pod.
-func (l *Model) Issues(index, pod int) Answer {
+func (l *Model) IssuedBy(index, pod int) Answer {
 	p := &l.snap.Pods[pod]
 	w := &l.issuers[index]
 	if !w.concerns(p) {
@@ -64,6 +64,9 @@ func (l *Model) PortsAt(index, pod int) (ports netset.PortSet, undeclared []stri
 		return netset.EveryPort(), nil
 	}
 	for _, r := range p.ports {
+		if !r.proto.HasPorts() { // it is not understood (L4)
+			continue
+		}
 		if r.name == "" {
 			ports.Add(r.proto, r.ports)
 			continue
@@ -99,6 +102,12 @@ func (l *Model) PeerID(namespace string, p *v1alpha1.AccessPeer) (id string, pre
 // Foreign tells whether a SPIFFE ID, or the beginning of one, is of another trust domain than the cluster's.
 func (l *Model) Foreign(id string) bool { return trustDomainOf(id) != l.trust }
 
+// OfPods tells whether the target of an AccessPolicy is pods; else it is a service.
+func (l *Model) OfPods(index int) bool { return l.policies[index].ofPods }
+
+// Enforced tells whether an AccessPolicy says who enforces it at its target pods (L23).
+func (l *Model) Enforced(index int) bool { return l.policies[index].enforced() }
+
 // About lists the AccessPolicies, by their index in the Snapshot, that name a service; those about a
 // ClusterExternalService count for pods of their own namespaces only (L26).
 func (l *Model) About(service int) []int {
@@ -118,7 +127,7 @@ func (l *Model) ServiceOf(index int) int {
 
 func (p *access) isAbout(x *service) bool {
 	t := p.Spec.Target.ExternalService
-	if t == nil || t.Name != x.Name || (t.Kind == "ClusterExternalService") != (x.Namespace == "") {
+	if t == nil || p.ofPods || t.Name != x.Name || (t.Kind == "ClusterExternalService") != (x.Namespace == "") {
 		return false
 	}
 	return x.Namespace == "" || x.Namespace == p.Namespace

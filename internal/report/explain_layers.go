@@ -45,12 +45,10 @@ func (b *page) identity(y *explain.Layers) {
 		b.line("    %s", why)
 	}
 	for i := range y.Azure {
-		g := &y.Azure[i]
-		perhaps := ""
-		if !g.Sure {
-			perhaps = "perhaps "
-		}
-		b.line("    %s%s, by %s", perhaps, grantWords(&g.AzureGrant), refWords(&g.By))
+		b.line("    %s, by %s", grantWords(&y.Azure[i].AzureGrant), refWords(&y.Azure[i].By))
+	}
+	if len(y.Vague) > 0 {
+		b.line("    perhaps any Azure identity, by %s, not fully understood", refsWords(y.Vague))
 	}
 }
 
@@ -124,7 +122,7 @@ func modeWords(p *explain.AccessPolicy) string {
 	switch {
 	case p.Audit():
 		return ", mode Audit: it only reports"
-	case p.Spec.EnforcedBy != "":
+	case p.Enforced:
 		text = ", enforced by " + enforcers[p.Spec.EnforcedBy]
 	}
 	if p.Projected() {
@@ -197,8 +195,8 @@ func ExplainAccess(w io.Writer, p *explain.AccessPolicy, notes []string) error {
 	b.line("AccessPolicy %s%s", names.Safe(refName(p.Ref)), place(p.Origin))
 	b.line("")
 	b.notUnderstood(p.NotUnderstood, "it denies everybody")
-	if p.Spec.Target.Pods != nil {
-		b.line("  It is about %s, on %s: %s.", podsWords(p.Target), targetPorts(p.Spec.Target.Pods.Ports), nowWords(p.Target, "no pod of the input"))
+	if p.OfPods {
+		b.line("  It is about %s, on %s: %s.", podsWords(p.Target), targetPorts(p.Spec.Target.Pods), nowWords(p.Target, "no pod of the input"))
 	} else {
 		b.line("  It is about %s.", targetService(p))
 	}
@@ -224,13 +222,13 @@ func (b *page) notUnderstood(list []string, then string) {
 	}
 }
 
-func targetPorts(list []v1alpha1.TargetPort) string {
-	if len(list) == 0 {
+func targetPorts(t *v1alpha1.PodTarget) string {
+	if t == nil || len(t.Ports) == 0 {
 		return "every port and protocol"
 	}
-	out := make([]string, 0, len(list))
-	for i := range list {
-		out = append(out, portWords(&list[i]))
+	out := make([]string, 0, len(t.Ports))
+	for i := range t.Ports {
+		out = append(out, portWords(&t.Ports[i]))
 	}
 	return names.Safe(shorten(out))
 }
@@ -256,7 +254,7 @@ func targetService(p *explain.AccessPolicy) string {
 	switch {
 	case p.Service == nil:
 		return text + ", which is not in the input"
-	case t.Kind == "ClusterExternalService":
+	case p.OfNamespace():
 		text += place(p.Service.Origin.At("")) + ", for pods of namespace " + names.Safe(p.Ref.Namespace)
 	default:
 		text += place(p.Service.Origin.At(""))
@@ -270,19 +268,19 @@ func effects(p *explain.AccessPolicy) []string {
 		return []string{"Its mode is Audit: it has no say, and only reports what it would do."}
 	}
 	out := []string{targetEffect(p)}
-	if p.Projected() && p.Spec.Target.Pods != nil {
+	if p.Projected() && p.OfPods {
 		out = append(out, "It is projected into the network: ingress of these pods is denied, by address, to whatever the rules do not allow.")
 	} else if p.Projected() {
-		out = append(out, "It is projected into the network: egress to the addresses of the service is denied to pods that the rules do not allow.")
+		out = append(out, "It is projected into the network: egress to the addresses that the service names is denied to pods that the rules do not allow.")
 	}
 	return out
 }
 
 func targetEffect(p *explain.AccessPolicy) string {
 	switch {
-	case p.Spec.Target.Pods != nil && p.Spec.EnforcedBy != "":
+	case p.OfPods && p.Enforced:
 		return "It is enforced by " + enforcers[p.Spec.EnforcedBy] + "."
-	case p.Spec.Target.Pods != nil:
+	case p.OfPods:
 		return "It does not say who enforces it: unless another policy for the same pods and ports does, what is denied counts as unknown."
 	case p.Service == nil:
 		return "It withholds tokens from those that it denies."
@@ -297,7 +295,7 @@ func targetEffect(p *explain.AccessPolicy) string {
 func (b *page) passing(p *explain.AccessPolicy) {
 	b.line("")
 	of := "the workloads of the input"
-	if t := p.Spec.Target.ExternalService; t != nil && t.Kind == "ClusterExternalService" {
+	if p.OfNamespace() {
 		of = "the workloads of namespace " + names.Safe(p.Ref.Namespace)
 	}
 	b.line("  by this policy alone, of %s", of)

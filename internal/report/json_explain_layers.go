@@ -3,6 +3,7 @@ package report
 import (
 	"io"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/explain"
 )
@@ -21,13 +22,13 @@ type identityJSON struct {
 	Reason         string         `json:"reason"`
 	Objects        []layerRefJSON `json:"objects,omitempty"`
 	Azure          []grantJSON    `json:"azure,omitempty"`
+	AnyAzure       []layerRefJSON `json:"perhapsAnyAzure,omitempty"`
 }
 
 type grantJSON struct {
 	ClientID  string       `json:"clientID"`
 	TenantID  string       `json:"tenantID,omitempty"`
 	Resources []string     `json:"resources"`
-	Sure      bool         `json:"sure"`
 	Object    layerRefJSON `json:"object"`
 }
 
@@ -113,7 +114,10 @@ func endpointLayers(y *explain.Layers) *endpointLayersJSON {
 	}
 	for i := range y.Azure {
 		g := &y.Azure[i]
-		out.Identity.Azure = append(out.Identity.Azure, grantJSON{g.ClientID, g.TenantID, append([]string{}, g.Resources...), g.Sure, layerRef(&g.By)})
+		out.Identity.Azure = append(out.Identity.Azure, grantJSON{g.ClientID, g.TenantID, append([]string{}, g.Resources...), layerRef(&g.By)})
+	}
+	for i := range y.Vague {
+		out.Identity.AnyAzure = append(out.Identity.AnyAzure, layerRef(&y.Vague[i]))
 	}
 	for i := range y.Policies {
 		p := &y.Policies[i]
@@ -123,8 +127,14 @@ func endpointLayers(y *explain.Layers) *endpointLayersJSON {
 }
 
 func accessRules(p *explain.AccessPolicy) accessRulesJSON {
-	out := accessRulesJSON{policyJSON: policyRef(p.Ref, p.Origin), Mode: string(p.Spec.Mode), EnforcedBy: string(p.Spec.EnforcedBy),
+	out := accessRulesJSON{policyJSON: policyRef(p.Ref, p.Origin), Mode: string(v1alpha1.ModeEnforce),
 		Projected: p.Projected(), Rules: []accessRuleJSON{}, NotUnderstood: p.NotUnderstood}
+	if p.Audit() {
+		out.Mode = string(v1alpha1.ModeAudit)
+	}
+	if p.Enforced {
+		out.EnforcedBy = string(p.Spec.EnforcedBy)
+	}
 	if len(p.NotUnderstood) > 0 { // no rule has a say, it denies everybody
 		return out
 	}
