@@ -188,6 +188,15 @@ func TestExplainJSONSchema(t *testing.T) {
 	explainAll("../../examples/shop-mistakes")
 	explainAll("testdata/layers")
 	explainAll("testdata/layers", "--plugin", "none")
+	server := filepath.Join(t.TempDir(), "server.yaml")
+	if err := os.WriteFile(server, []byte(hostile(t, true)+hostileLayers(t, true)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := answered
+	explainAll(server)
+	if answered < before+20 {
+		t.Errorf("only %d answers about what a server has and is not understood", answered-before)
+	}
 	t.Logf("%d answers", answered)
 	if answered < 1000 {
 		t.Errorf("only %d answers: the corpus was not explained", answered)
