@@ -118,7 +118,7 @@ func (r *Reach) Each(closed bool, f func(*Row) bool) {
 // EachFrom is Each for one source; it tells whether f went through.
 func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	for to := range r.Parties {
-		if r.outsideOnly(from, to) || !closed && r.plainlyClosed(from, to) {
+		if r.OutsideOnly(from, to) || !closed && r.plainlyClosed(from, to) {
 			continue
 		}
 		if row, ok := r.Between(from, to); ok && (closed || !row.Empty()) && !f(&row) {
@@ -128,8 +128,8 @@ func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	return true
 }
 
-// outsideOnly tells of a pair that says nothing: both ends are outside, or it begins at a service there.
-func (r *Reach) outsideOnly(from, to int) bool {
+// OutsideOnly tells of a pair that says nothing: both ends are outside, or it begins at a service there.
+func (r *Reach) OutsideOnly(from, to int) bool {
 	return r.Parties[from].External && r.Parties[to].External || r.Parties[from].Service > 0
 }
 
