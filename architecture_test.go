@@ -64,7 +64,7 @@ type forbid struct {
 
 var arrows = []forbid{
 	{
-		[]string{"internal/policy", "internal/eval", "internal/cover", "internal/lint", "internal/explain", "internal/question", "internal/analyze", "internal/expect", "internal/cluster", "internal/flow", "internal/netset", "internal/names", "internal/platform"},
+		[]string{"internal/policy", "internal/eval", "internal/layers", "internal/failure", "internal/cover", "internal/lint", "internal/explain", "internal/question", "internal/analyze", "internal/expect", "internal/cluster", "internal/flow", "internal/netset", "internal/names", "internal/platform"},
 		[]string{"k8s.io/client-go/", "github.com/google/nftables", "github.com/vishvananda/netlink", "net/http", "os", "os/", "log", "log/", "time"},
 		"the core is pure: no I/O, clock or log, so that a prediction depends on its input only",
 	},
@@ -87,6 +87,16 @@ var arrows = []forbid{
 		[]string{"internal/eval"},
 		[]string{module + "/internal/question", module + "/internal/explain", module + "/internal/report", module + "/internal/source/"},
 		"the evaluator answers flows; who asked and how it is shown is below it",
+	},
+	{
+		[]string{"internal/layers"},
+		[]string{module + "/internal/question", module + "/internal/analyze", module + "/internal/failure", module + "/internal/report", module + "/internal/source/", module + "/internal/explain"},
+		"the layers answer flows: who asked, what fails and how it is shown is below them",
+	},
+	{
+		[]string{"internal/failure"},
+		[]string{module + "/internal/report", module + "/internal/source/", module + "/internal/question", module + "/internal/lint"},
+		"failures are facts about paths: how they are asked for or shown is not theirs to know",
 	},
 	{
 		[]string{"internal/question", "internal/explain", "internal/platform", "internal/expect", "internal/analyze", "internal/cover", "internal/lint"},

@@ -487,6 +487,37 @@ func openRows(t *testing.T, dir string) map[rowKey]netset.PortSet {
 	return out
 }
 
+// TestSinglePointsJSONSchema asks about every end of scenarios and examples, and about some by name.
+func TestSinglePointsJSONSchema(t *testing.T) {
+	schema := schemaOf(t, "single-points")
+	answered, scenarios := 0, 0
+	ask := func(args ...string) {
+		var stdout, stderr bytes.Buffer
+		args = slices.Concat([]string{"single-points", "-o", "json"}, args)
+		if run(args, strings.NewReader(""), &stdout, &stderr) != 0 {
+			return // a scenario of what cannot be read
+		}
+		answered++
+		if err := validate(schema, stdout.Bytes()); err != nil {
+			t.Errorf("%v: %v\n%s", args, err, stdout.String())
+		}
+	}
+	corpusFolders(t, func(dir string, s *policytest.Scenario) {
+		if scenarios++; scenarios%10 == 0 || strings.HasPrefix(s.Path, "layers/") && scenarios%3 == 0 {
+			ask("-f", dir)
+		}
+	})
+	for _, dir := range []string{"../../examples/shop", "testdata/layers"} {
+		before := answered
+		if ask("-f", dir); answered != before+1 {
+			t.Errorf("%s is not answered", dir)
+		}
+	}
+	if answered < 20 {
+		t.Errorf("only %d questions were answered", answered)
+	}
+}
+
 // TestSchemasAreStrict adds a field to every object of every sort of answer, and spoils enums:
 // the schemas have to notice each.
 func TestSchemasAreStrict(t *testing.T) {
@@ -496,6 +527,7 @@ func TestSchemasAreStrict(t *testing.T) {
 			{"check", "-f", "../../examples/shop", "external", "shop/web", "--trace"},
 			{"check", "-f", "testdata/layers", "shop/report", "shop/api"}, {"check", "-f", "testdata/layers", "shop/queue", "shop/xsvc/orders-db"},
 		},
+		"single-points": {{"single-points", "-f", "testdata/layers", "-o", "json"}},
 		"explain": {
 			{"explain", "-f", "../../examples/shop", "shop/db"},
 			{"explain", "-f", "../../examples/shop", "shop/networkpolicy/api"},
