@@ -21,10 +21,11 @@ try: build ## build, and ask three questions about examples/shop
 test: ## run every test, the builds for all platforms included
 	$(GO) vet ./...
 	$(GO) test ./...
+	cd api/generate && $(GO) vet ./... && $(GO) test -count=1 ./... # go would not see that the types have changed
 	$(MAKE) --no-print-directory cross
 
 test-cluster: ## run the tests against a real API server with etcd (built from source and cached; minutes the first time)
-	cd test/cluster && $(GO) vet ./... && $(GO) test -timeout 50m ./...
+	cd test/cluster && $(GO) vet ./... && $(GO) test -count=1 -timeout 50m ./... # go would not see that the program has changed
 
 soak: SHELL := bash
 soak: ## compare evaluator and oracle on random clusters for an hour (SALLYPORT_SOAK=2h for two)

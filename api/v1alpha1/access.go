@@ -138,8 +138,8 @@ type ExternalServiceReference struct {
 	// +optional
 	Kind string `json:"kind,omitempty"`
 	// Name of the service.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 }
 
@@ -171,17 +171,15 @@ type AccessPeer struct {
 	// ServiceAccount of this cluster.
 	// +optional
 	ServiceAccount *ServiceAccountPeer `json:"serviceAccount,omitempty"`
-	// SPIFFEID is compared as a whole: spiffe://<trust domain>/<path>.
+	// SPIFFEID is compared as a whole: spiffe://<trust domain>/<path>. No segment of the path is . or ..
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^spiffe://[a-z0-9._-]{1,255}(/[a-zA-Z0-9._-]+)+$`
-	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.]?(/|$)')",message="must not have . or .. as a segment of its path"
+	// +kubebuilder:validation:Pattern=`^spiffe://[a-z0-9._-]{1,255}(/([.]*[a-zA-Z0-9_-][a-zA-Z0-9._-]*|[.]{3,}))+$`
 	// +optional
 	SPIFFEID string `json:"spiffeID,omitempty"`
 	// SPIFFEIDPrefix matches every ID that is it, or goes on with a slash. The trust domain is always
-	// compared as a whole.
+	// compared as a whole. No segment of the path is . or ..
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^spiffe://[a-z0-9._-]{1,255}(/[a-zA-Z0-9._-]+)*$`
-	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.]?(/|$)')",message="must not have . or .. as a segment of its path"
+	// +kubebuilder:validation:Pattern=`^spiffe://[a-z0-9._-]{1,255}(/([.]*[a-zA-Z0-9_-][a-zA-Z0-9._-]*|[.]{3,}))*$`
 	// +optional
 	SPIFFEIDPrefix string `json:"spiffeIDPrefix,omitempty"`
 }
@@ -194,8 +192,8 @@ type ServiceAccountPeer struct {
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 	// Name of the service account.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 }
 

@@ -11,7 +11,7 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:shortName=xsvc,categories=sallyport
 // +kubebuilder:subresource:status
-// +kubebuilder:printcolumn:name="Name",type=string,JSONPath=`.spec.names[0]`
+// +kubebuilder:printcolumn:name="DNS Name",type=string,JSONPath=`.spec.names[0]`
 // +kubebuilder:printcolumn:name="Public Access",type=string,JSONPath=`.spec.firewall.publicNetworkAccess`
 // +kubebuilder:printcolumn:name="Authentication",type=string,JSONPath=`.spec.authentication.mode`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -39,7 +39,7 @@ type ExternalServiceList struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:scope=Cluster,shortName=cxsvc,categories=sallyport
 // +kubebuilder:subresource:status
-// +kubebuilder:printcolumn:name="Name",type=string,JSONPath=`.spec.names[0]`
+// +kubebuilder:printcolumn:name="DNS Name",type=string,JSONPath=`.spec.names[0]`
 // +kubebuilder:printcolumn:name="Public Access",type=string,JSONPath=`.spec.firewall.publicNetworkAccess`
 // +kubebuilder:printcolumn:name="Authentication",type=string,JSONPath=`.spec.authentication.mode`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -228,6 +228,7 @@ type ExternalAuthentication struct {
 	Mode AuthenticationMode `json:"mode"`
 	// Resource is what tokens for the service must be issued for, such as https://database.windows.net. A slash at
 	// the end makes no difference. Absent: SVIDs of this cluster are accepted themselves.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +optional
 	Resource string `json:"resource,omitempty"`
@@ -245,10 +246,9 @@ type AdmittedIdentity struct {
 	// Azure identity.
 	// +optional
 	Azure *AzureIdentity `json:"azure,omitempty"`
-	// SPIFFEID as a whole.
+	// SPIFFEID as a whole. No segment of the path is . or ..
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^spiffe://[a-z0-9._-]{1,255}(/[a-zA-Z0-9._-]+)+$`
-	// +kubebuilder:validation:XValidation:rule="!self.matches('/[.][.]?(/|$)')",message="must not have . or .. as a segment of its path"
+	// +kubebuilder:validation:Pattern=`^spiffe://[a-z0-9._-]{1,255}(/([.]*[a-zA-Z0-9_-][a-zA-Z0-9._-]*|[.]{3,}))+$`
 	// +optional
 	SPIFFEID string `json:"spiffeID,omitempty"`
 }

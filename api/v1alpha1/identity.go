@@ -34,8 +34,8 @@ type WorkloadIdentityList struct {
 // WorkloadIdentitySpec is what a WorkloadIdentity asks for.
 type WorkloadIdentitySpec struct {
 	// ServiceAccountName names the service account, in the same namespace, that the identity is of.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ServiceAccountName string `json:"serviceAccountName"`
 
 	// PodSelector narrows it to some pods of the service account. It never widens it: who may set labels

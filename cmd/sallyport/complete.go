@@ -64,7 +64,7 @@ func byNamespace(choices []string, word string) ([]string, cobra.ShellCompDirect
 			continue
 		}
 		name, _, _ := strings.Cut(c, "\t")
-		if namespace, _, ok := strings.Cut(name, "/"); ok && !strings.Contains(word, "/") && namespace != "node" {
+		if namespace, _, ok := strings.Cut(name, "/"); ok && !strings.Contains(word, "/") && namespace != "node" && namespace != "cxsvc" {
 			c = namespace + "/"
 			directive |= cobra.ShellCompDirectiveNoSpace
 		}
@@ -104,7 +104,18 @@ func endChoices(s *cluster.Snapshot, word string) []string {
 	for i := range s.Nodes {
 		out = append(out, "node/"+s.Nodes[i].Name+"\tnode")
 	}
+	for i := range s.External {
+		out = append(out, externalChoice(&s.External[i]))
+	}
 	return harmless(out)
+}
+
+// externalChoice is a service outside the cluster, by the short name of its kind.
+func externalChoice(x *cluster.ExternalService) string {
+	if x.Namespace == "" {
+		return "cxsvc/" + x.Name + "\tservice outside"
+	}
+	return x.Namespace + "/xsvc/" + x.Name + "\tservice outside"
 }
 
 // portChoices lists what the pods or the Service of an end declare.
@@ -119,6 +130,15 @@ func portChoices(s *cluster.Snapshot, end string) []string {
 			text += "/" + proto
 		}
 		out = append(out, fmt.Sprintf("%s:%s\t%s", end, text, name))
+	}
+	for i := range s.External {
+		x := &s.External[i]
+		if choice, _, _ := strings.Cut(externalChoice(x), "\t"); choice != end {
+			continue
+		}
+		for _, p := range x.Spec.Ports {
+			add("", uint16(p.Port), strings.ToLower(string(p.Protocol))) // the first of a range
+		}
 	}
 	parts := strings.Split(end, "/")
 	if len(parts) < 2 {
@@ -151,6 +171,12 @@ func policyChoices(s *cluster.Snapshot, _ string) []string {
 	}
 	for i := range s.ClusterPolicies {
 		out = append(out, strings.ToLower(s.ClusterPolicies[i].Kind)+"/"+s.ClusterPolicies[i].Object.Name+"\tpolicy")
+	}
+	for i := range s.AccessPolicies {
+		out = append(out, s.AccessPolicies[i].Namespace+"/acp/"+s.AccessPolicies[i].Name+"\taccess policy")
+	}
+	for i := range s.Identities {
+		out = append(out, s.Identities[i].Namespace+"/wid/"+s.Identities[i].Name+"\tworkload identity")
 	}
 	return harmless(out)
 }

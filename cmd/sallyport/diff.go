@@ -232,6 +232,9 @@ func (in *input) without(w *world, snap *cluster.Snapshot, text string) (*world,
 
 // objectNamed finds what --delete names.
 func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
+	if ref, _, isOwn, err := w.findOwn(text, namespace); isOwn || err != nil {
+		return cluster.ObjectRef{Kind: strings.ToLower(ref.Kind), Namespace: ref.Namespace, Name: ref.Name}, err
+	}
 	p, isPolicy, err := w.findPolicy(text, namespace)
 	if err != nil {
 		return cluster.ObjectRef{}, err
@@ -241,9 +244,6 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 	}
 	if kind, name, ok := strings.Cut(text, "/"); ok && slices.Contains([]string{"namespace", "namespaces", "ns"}, strings.ToLower(kind)) {
 		return cluster.ObjectRef{Kind: "namespace", Name: name}, nil
-	}
-	if ref, ok := ownObject(text, namespace); ok {
-		return ref, nil
 	}
 	t, err := question.ParseTerm(text, false)
 	if err != nil {
@@ -282,27 +282,4 @@ func bothNotes(was, is *world) []string {
 		}
 	}
 	return out
-}
-
-// ownKinds are the spellings of Sallyport's own kinds.
-var ownKinds = map[string]string{
-	"workloadidentity": "workloadidentity", "workloadidentities": "workloadidentity", "wid": "workloadidentity",
-	"accesspolicy": "accesspolicy", "accesspolicies": "accesspolicy", "acp": "accesspolicy",
-	"externalservice": "externalservice", "externalservices": "externalservice", "xsvc": "externalservice",
-	"clusterexternalservice": "clusterexternalservice", "clusterexternalservices": "clusterexternalservice", "cxsvc": "clusterexternalservice",
-}
-
-// ownObject reads kind/name or ns/kind/name of one of Sallyport's own kinds.
-func ownObject(text, namespace string) (ref cluster.ObjectRef, ok bool) {
-	parts := strings.Split(text, "/")
-	switch len(parts) {
-	case 2:
-		ref = cluster.ObjectRef{Kind: ownKinds[strings.ToLower(parts[0])], Namespace: namespace, Name: parts[1]}
-	case 3:
-		ref = cluster.ObjectRef{Kind: ownKinds[strings.ToLower(parts[1])], Namespace: parts[0], Name: parts[2]}
-	}
-	if ref.Kind == "clusterexternalservice" {
-		ref.Namespace = ""
-	}
-	return ref, ref.Kind != ""
 }

@@ -25,9 +25,13 @@ through, and what it makes no difference to. Or, for a pod or workload, the merg
 every policy on it, with the place of every rule that contributes.
 
 A policy is ns/networkpolicy/name, networkpolicy/name (netpol) with -n, clusternetworkpolicy/name,
-adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp).`,
+adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp). Or one of Sallyport's own
+objects: ns/accesspolicy/name (acp), ns/workloadidentity/name (wid), ns/externalservice/name (xsvc),
+clusterexternalservice/name (cxsvc). Where the input holds some, an end shows its identity too, and who
+may use it by theirs.`,
 		Example: `  sallyport explain -f manifests shop/db
   sallyport explain -f manifests shop/netpol/allow-api
+  sallyport explain -f manifests shop/acp/api
   sallyport explain -f manifests clusternetworkpolicy/tenants -o json`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -58,6 +62,12 @@ adminnetworkpolicy/name (anp) or baselineadminnetworkpolicy/name (banp).`,
 }
 
 func (w *world) explain(c *cobra.Command, name, namespace, output string) error {
+	if ref, index, isOwn, err := w.findOwn(name, namespace); isOwn || err != nil {
+		if err != nil {
+			return err
+		}
+		return w.explainOwn(c, ref.Kind, index, output)
+	}
 	p, isPolicy, err := w.findPolicy(name, namespace)
 	if err != nil {
 		return err
@@ -83,7 +93,7 @@ func (w *world) explain(c *cobra.Command, name, namespace, output string) error 
 	if len(end.Pods) == 0 {
 		return fmt.Errorf("%s is no pod: policies decide at pods only (explain a pod or workload, or ask check about this end)", end.Label)
 	}
-	list := explain.OfEndpoints(w.model, end.Label, end.Pods)
+	list := explain.NewExplainer(w.model, w.resolver.Layers()).Endpoints(end.Label, end.Pods)
 	notes := append(slices.Clone(end.Notes), w.notes...)
 	if output == "json" {
 		return report.ExplainEndpointsJSON(c.OutOrStdout(), list, notes)
@@ -98,53 +108,73 @@ var policyKinds = map[string]string{
 	"baselineadminnetworkpolicy": "BaselineAdminNetworkPolicy", "baselineadminnetworkpolicies": "BaselineAdminNetworkPolicy", "banp": "BaselineAdminNetworkPolicy",
 }
 
-// findPolicy looks a policy up; isPolicy is false where the name is not written as a policy's.
-func (w *world) findPolicy(name, namespace string) (p *policy.Policy, isPolicy bool, err error) {
+// refNamed reads kind/name or ns/kind/name; the kind is empty where it is none of the kinds, whose spellings are
+// given. Objects of the kinds in clusterWide have no namespace.
+func refNamed(name, namespace string, kinds map[string]string, clusterWide ...string) cluster.PolicyRef {
 	parts := strings.Split(name, "/")
 	ref := cluster.PolicyRef{}
-	switch {
-	case len(parts) == 2:
-		ref.Kind, ref.Namespace, ref.Name = policyKinds[strings.ToLower(parts[0])], namespace, parts[1]
-	case len(parts) == 3:
-		ref.Namespace, ref.Kind, ref.Name = parts[0], policyKinds[strings.ToLower(parts[1])], parts[2]
+	switch len(parts) {
+	case 2:
+		ref.Kind, ref.Namespace, ref.Name = kinds[strings.ToLower(parts[0])], namespace, parts[1]
+	case 3:
+		ref.Namespace, ref.Kind, ref.Name = parts[0], kinds[strings.ToLower(parts[1])], parts[2]
 	}
+	if slices.Contains(clusterWide, ref.Kind) {
+		ref.Namespace = ""
+	}
+	return ref
+}
+
+// findPolicy looks a policy up; isPolicy is false where the name is not written as a policy's.
+func (w *world) findPolicy(name, namespace string) (p *policy.Policy, isPolicy bool, err error) {
+	ref := refNamed(name, namespace, policyKinds, "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy")
 	if ref.Kind == "" {
 		return nil, false, nil
-	}
-	if ref.Kind != "NetworkPolicy" {
-		ref.Namespace = ""
 	}
 	if p = w.model.Policy(ref); p != nil {
 		return p, true, nil
 	}
-	return nil, true, fmt.Errorf("no %s %q in the input (%s)", ref.Kind, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"), w.otherPolicies(ref))
+	all := make([]cluster.PolicyRef, 0, len(w.model.Policies()))
+	for _, o := range w.model.Policies() {
+		all = append(all, o.Ref)
+	}
+	return nil, true, noSuch(ref, others(ref, all))
 }
 
-// otherPolicies lists what may have been meant: those of the same name elsewhere, else those of the
-// namespace.
-func (w *world) otherPolicies(ref cluster.PolicyRef) string {
+// noSuch is the error for an object that is not there; candidates may have been meant.
+func noSuch(ref cluster.PolicyRef, candidates []string) error {
+	hint := "there is none of that kind"
+	if len(candidates) > 0 {
+		const most = 8
+		more := ""
+		if len(candidates) > most {
+			more = fmt.Sprintf(" and %d more", len(candidates)-most)
+			candidates = candidates[:most]
+		}
+		hint = "there is " + strings.Join(candidates, ", ") + more
+	}
+	return fmt.Errorf("no %s %q in the input (%s)", ref.Kind, strings.TrimPrefix(ref.Namespace+"/"+ref.Name, "/"), hint)
+}
+
+// others lists what may have been meant: what has the same name elsewhere, else what is in the namespace.
+func others(ref cluster.PolicyRef, all []cluster.PolicyRef) []string {
 	var namesakes, neighbours []string
-	for _, o := range w.model.Policies() {
+	for _, o := range all {
 		switch {
-		case o.Ref.Kind != ref.Kind:
-		case o.Ref.Name == ref.Name:
-			namesakes = append(namesakes, o.Ref.Namespace+"/networkpolicy/"+o.Ref.Name)
-		case o.Ref.Namespace == ref.Namespace:
-			neighbours = append(neighbours, o.Ref.Name)
+		case o.Kind != ref.Kind:
+		case o.Name == ref.Name:
+			namesakes = append(namesakes, fullName(o))
+		case o.Namespace == ref.Namespace:
+			neighbours = append(neighbours, o.Name)
 		}
 	}
-	list := namesakes
-	if len(list) == 0 {
-		list = neighbours
+	if len(namesakes) > 0 {
+		return namesakes
 	}
-	if len(list) == 0 {
-		return "there is none of that kind"
-	}
-	const most = 8
-	more := ""
-	if len(list) > most {
-		more = fmt.Sprintf(" and %d more", len(list)-most)
-		list = list[:most]
-	}
-	return "there is " + strings.Join(list, ", ") + more
+	return neighbours
+}
+
+// fullName gives ns/kind/name.
+func fullName(r cluster.PolicyRef) string {
+	return r.Namespace + "/" + strings.ToLower(r.Kind) + "/" + r.Name
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,6 +100,12 @@ func hostile(t *testing.T, fromServer bool) string {
 	if !fromServer {
 		objects = objects[1:]
 	}
+	return documents(t, objects)
+}
+
+// documents writes objects one after the other.
+func documents(t *testing.T, objects []map[string]any) string {
+	t.Helper()
 	var out bytes.Buffer
 	for _, o := range objects {
 		data, err := json.Marshal(o)
@@ -108,6 +115,91 @@ func hostile(t *testing.T, fromServer bool) string {
 		out.Write(append(data, '\n'))
 	}
 	return out.String()
+}
+
+// mustAnswer is mustBeHarmless for a question that has an answer.
+func mustAnswer(t *testing.T, stdin string, args ...string) {
+	t.Helper()
+	if mustBeHarmless(t, stdin, args...) == 1 {
+		var stderr bytes.Buffer
+		run(args, strings.NewReader(stdin), io.Discard, &stderr)
+		t.Errorf("%q is not answered: %s", args, stderr.String())
+	}
+}
+
+// hostileLayers holds objects of Sallyport's own kinds, whose every free text is evil as far as their kind allows in a
+// file; from a server nothing in them need be valid.
+func hostileLayers(t *testing.T, fromServer bool) string {
+	t.Helper()
+	type m = map[string]any
+	azure := func(client string) m { return m{"clientID": client, "resources": []string{evil, "r"}} }
+	subnet, client, id, dns, wanted := "/subscriptions/"+evil, "11111111-1111-1111-1111-111111111111", "spiffe://cluster.local/ns/shop/sa/x", "db.example", "front"
+	cidrs, first, nodes := []string{"203.0.113.0/24"}, "198.51.100.1", m{"pool": "a"}
+	account, gone := "web", "nothing"
+	if fromServer {
+		nodes, account, gone = m{evil: evil}, evil, evil
+	}
+	objects := []m{
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "WorkloadIdentity", "metadata": m{"namespace": "shop", "name": "web"}, "spec": m{"serviceAccountName": account, "jwt": m{"audiences": []string{evil}}, "externalIdentities": []m{{"azure": azure(client)}}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "web"}, "spec": m{"target": m{"pods": m{"podSelector": m{"matchLabels": m{"app": "web"}}, "ports": []m{{"port": "web"}}}}, "enforcedBy": "Gate", "project": m{"network": true},
+			"rules": []m{{"action": "Allow", "from": []m{{"serviceAccount": m{"name": account}}, {"spiffeIDPrefix": "spiffe://other"}}}}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "gone"}, "spec": m{"target": m{"externalService": m{"name": gone}}, "mode": "Audit", "rules": []m{}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "out"}, "spec": m{"target": m{"externalService": m{"name": "out"}}, "project": m{"network": true}, "rules": []m{{"action": "Deny", "from": []m{{"serviceAccount": m{"name": account}}}}}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "ExternalService", "metadata": m{"namespace": "shop", "name": "out"}, "spec": m{"names": []string{dns}, "cidrs": cidrs, "ports": []m{{"port": 443}},
+			"firewall":       m{"ipRules": []m{{"name": evil, "first": first, "last": "198.51.100.9"}}, "subnetRules": []m{{"name": evil, "subnet": subnet}}, "privateEndpoints": []m{{"name": evil, "address": "192.168.7.7"}}},
+			"authentication": m{"mode": "IdentityOnly", "resource": evil, "admitted": []m{{"azure": m{"clientID": client}}, {"spiffeID": id}}},
+			"sources":        []m{{"nodeSelector": nodes, "subnet": subnet}, {"addresses": []string{"198.51.100.0/24"}}}}},
+		{"apiVersion": "sallyport.dev/v1alpha1", "kind": "ClusterExternalService", "metadata": m{"name": "all"}, "spec": m{"names": []string{"a.example"}, "ports": []m{{"port": 25}}, "authentication": m{"mode": "IdentityOrPassword"}}},
+	}
+	if fromServer {
+		broken := []m{
+			{"apiVersion": "sallyport.dev/v1alpha1", "kind": "WorkloadIdentity", "metadata": m{"namespace": "shop", "name": "broken"}, "spec": m{"serviceAccountName": []string{evil}, evil: evil, "externalIdentities": []m{{"azure": azure(evil)}}, "x509": m{"dnsNames": []string{evil}}, "podSelector": m{"matchLabels": m{evil: wanted + evil}}}},
+			{"apiVersion": "sallyport.dev/v1alpha1", "kind": "AccessPolicy", "metadata": m{"namespace": "shop", "name": "broken"}, "spec": m{"target": evil, "mode": evil, "enforcedBy": evil, "rules": []m{{"action": evil, "from": []m{{"spiffeID": evil}, {"spiffeIDPrefix": evil}}}}}},
+			{"apiVersion": "sallyport.dev/v1alpha1", "kind": "ExternalService", "metadata": m{"namespace": "shop", "name": "broken"}, "spec": m{"names": []string{evil}, "cidrs": []string{evil}, "ports": []m{{"port": 443, "protocol": evil}}, evil: evil,
+				"firewall": m{"publicNetworkAccess": evil, "ipRules": []m{{"first": evil, "last": evil}}, "privateEndpoints": []m{{"address": evil}}}, "authentication": m{"mode": evil, "admitted": []m{{"spiffeID": evil}, {"azure": m{"clientID": evil, "tenantID": evil}}}},
+				"sources": []m{{"addresses": []string{evil}}, {"subnet": evil}}}},
+		}
+		objects = append(objects, broken...)
+	}
+	return documents(t, objects)
+}
+
+// TestHostileLayers asks everything once more where every layer speaks, and about the objects that make them.
+func TestHostileLayers(t *testing.T) {
+	for name, fromServer := range map[string]bool{"file": false, "server": true} {
+		t.Run(name, func(t *testing.T) {
+			input := hostile(t, fromServer) + hostileLayers(t, fromServer)
+			askEverything(t, input)
+			for _, q := range [][]string{
+				{"explain", "shop/wid/web"}, {"explain", "shop/acp/web"}, {"explain", "shop/acp/gone"}, {"explain", "shop/acp/out"}, {"explain", "shop/xsvc/out"}, {"explain", "cxsvc/all"},
+				{"explain", "shop/web"}, {"check", "shop/web", "shop/xsvc/out:443"}, {"check", "shop/web", "shop/xsvc/out"}, {"check", "shop/web", "cxsvc/all:25"}, {"check", "shop/web", "203.0.113.9:443"},
+				{"check", "shop/db", "shop/web:8080"}, {"check", "node/n1", "shop/xsvc/out"}, {"check", "external", "shop/web:8080"},
+				{"who-can", "shop/web:8080"}, {"who-can", "shop/xsvc/out"}, {"who-can", "cxsvc/all"}, {"who-can", "--from", "shop/db", "--transitive"},
+				{"diff", "--delete", "shop/wid/web"}, {"diff", "--delete", "shop/acp/web"}, {"diff", "--delete", "shop/acp/out"}, {"diff", "--delete", "shop/xsvc/out"},
+			} {
+				forms := [][]string{nil, {"-o", "json"}, {"--trust-domain", "other"}}
+				if q[0] == "diff" {
+					forms = append(forms, []string{"-o", "md"})
+				}
+				for _, form := range forms {
+					mustAnswer(t, input, append(asked(q, "-"), form...)...)
+				}
+			}
+			for _, form := range slices.Concat(reachForms, [][]string{{"-o", "mermaid"}, {"-o", "matrix", "--external"}}) {
+				for _, end := range []string{"shop/xsvc/out", "cxsvc/all"} {
+					mustAnswer(t, input, append([]string{"reach", "-f", "-", end}, form...)...)
+				}
+			}
+			if !fromServer {
+				return
+			}
+			for _, name := range []string{"shop/wid/broken", "shop/acp/broken", "shop/xsvc/broken"} {
+				for _, form := range [][]string{nil, {"-o", "json"}} {
+					mustAnswer(t, input, append([]string{"explain", "-f", "-", name}, form...)...)
+				}
+			}
+		})
+	}
 }
 
 // questions are asked in every form of output.

@@ -123,6 +123,12 @@ func TestCheckJSONSchema(t *testing.T) {
 			ask([]string{"check", "-f", "../../examples/shop-mistakes", from, to + ":8080"})
 		}
 	}
+	for _, from := range layeredEnds {
+		for _, to := range layeredEnds {
+			ask([]string{"check", "-f", "testdata/layers", from, to})
+			ask([]string{"check", "-f", "testdata/layers", from, to + ":8080", "--trust-domain", "partner.example"})
+		}
+	}
 	t.Logf("%d answers, %d refusals", answered, refused)
 	if answered < 2000 {
 		t.Errorf("only %d answers: the corpus was not asked", answered)
@@ -131,6 +137,10 @@ func TestCheckJSONSchema(t *testing.T) {
 
 var shopEnds = []string{"shop/web", "shop/api", "shop/db", "shop/cache", "shop/worker", "shop/nightly-report", "monitoring/prometheus",
 	"ingress-nginx/ingress-nginx-controller", "kube-system/coredns", "external", "203.0.113.7", "198.51.100.0/24"}
+
+// layeredEnds are those of testdata/layers, where every layer speaks.
+var layeredEnds = []string{"shop/web", "shop/report", "shop/api", "shop/queue", "shop/agent", "ops/batch", "node/n1", "external", "20.42.65.65", "10.1.0.5",
+	"shop/xsvc/orders-db", "cxsvc/mail", "cxsvc/archive"}
 
 func TestExplainJSONSchema(t *testing.T) {
 	schema := schemaOf(t, "explain")
@@ -163,10 +173,30 @@ func TestExplainJSONSchema(t *testing.T) {
 				asJSON(t, schema, slices.Concat(flags, []string{name})...)
 			}
 		}
+		for kind := range ownKinds {
+			all, _ := w.ownRefs(ownKinds[kind])
+			for _, r := range all {
+				answered++
+				if !asJSON(t, schema, slices.Concat(flags, []string{strings.TrimPrefix(r.Namespace+"/"+kind+"/"+r.Name, "/")})...) {
+					t.Errorf("%s: %v is not explained as %s", dir, r, kind)
+				}
+			}
+		}
 	}
 	corpusFolders(t, func(dir string, s *policytest.Scenario) { explainAll(dir) })
 	explainAll("../../examples/shop", "--plugin", "cilium", "--kube-version", "1.20")
 	explainAll("../../examples/shop-mistakes")
+	explainAll("testdata/layers")
+	explainAll("testdata/layers", "--plugin", "none")
+	server := filepath.Join(t.TempDir(), "server.yaml")
+	if err := os.WriteFile(server, []byte(hostile(t, true)+hostileLayers(t, true)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	before := answered
+	explainAll(server)
+	if answered < before+20 {
+		t.Errorf("only %d answers about what a server has and is not understood", answered-before)
+	}
 	t.Logf("%d answers", answered)
 	if answered < 1000 {
 		t.Errorf("only %d answers: the corpus was not explained", answered)
@@ -198,7 +228,7 @@ func TestReachJSONSchema(t *testing.T) {
 			ask(dir)
 		}
 	})
-	for _, dir := range []string{"../../examples/shop", "../../examples/shop-mistakes", "testdata/world"} {
+	for _, dir := range []string{"../../examples/shop", "../../examples/shop-mistakes", "testdata/world", "testdata/layers"} {
 		before := answered
 		if ask(dir); answered != before+5 {
 			t.Errorf("%s is not answered", dir)
@@ -214,7 +244,7 @@ func TestReachJSONSchema(t *testing.T) {
 func TestWhoCanJSONSchema(t *testing.T) {
 	who, spread := schemaOf(t, "who-can"), schemaOf(t, "spread")
 	answered := 0
-	for _, dir := range []string{"../../examples/shop", "../../examples/shop-mistakes", "testdata/world"} {
+	for _, dir := range []string{"../../examples/shop", "../../examples/shop-mistakes", "testdata/world", "testdata/layers"} {
 		for _, end := range workloadsOf(t, dir) {
 			for schema, args := range map[*jsonschema.Schema][]string{who: {"who-can", "-f", dir, end}, spread: {"who-can", "-f", dir, "--from", end, "--transitive"}} {
 				var stdout, stderr bytes.Buffer
@@ -230,6 +260,11 @@ func TestWhoCanJSONSchema(t *testing.T) {
 	}
 	if answered < 40 {
 		t.Errorf("only %d answers", answered)
+	}
+	for _, service := range []string{"shop/xsvc/orders-db", "cxsvc/mail", "cxsvc/archive:443"} {
+		if !asJSON(t, who, "who-can", "-f", "testdata/layers", service) {
+			t.Errorf("%s is not answered", service)
+		}
 	}
 }
 
@@ -374,6 +409,14 @@ func TestDiffJSON(t *testing.T) {
 			t.Errorf("%s and %s: %v", was, dir, err)
 		}
 	})
+	for _, own := range []string{"shop/acp/api", "shop/acp/queue", "shop/acp/orders-db", "shop/wid/web", "shop/wid/leader", "shop/xsvc/orders-db", "cxsvc/archive", "cxsvc/mail"} {
+		if !asJSON(t, schema, "diff", "testdata/layers", "--delete", own) {
+			t.Errorf("--delete %s is not answered", own)
+		}
+	}
+	if !asJSON(t, schema, "diff", "testdata/layers", "-f", "testdata/layers-change.yaml") {
+		t.Error("another service account is not answered")
+	}
 	if compared < 200 || changed < 150 {
 		t.Errorf("%d scenarios were compared, %d differ", compared, changed)
 	}
@@ -451,20 +494,25 @@ func TestSchemasAreStrict(t *testing.T) {
 		"check": {
 			{"check", "-f", "../../examples/shop", "shop/web", "shop/db:5432", "--trace", "--suggest", "--plugin", "cilium"},
 			{"check", "-f", "../../examples/shop", "external", "shop/web", "--trace"},
+			{"check", "-f", "testdata/layers", "shop/report", "shop/api"}, {"check", "-f", "testdata/layers", "shop/queue", "shop/xsvc/orders-db"},
 		},
 		"explain": {
 			{"explain", "-f", "../../examples/shop", "shop/db"},
 			{"explain", "-f", "../../examples/shop", "shop/networkpolicy/api"},
+			{"explain", "-f", "testdata/layers", "shop/api"}, {"explain", "-f", "testdata/layers", "shop/web"}, {"explain", "-f", "testdata/layers", "shop/acp/metrics"},
+			{"explain", "-f", "testdata/layers", "shop/acp/orders-db"}, {"explain", "-f", "testdata/layers", "shop/wid/web"}, {"explain", "-f", "testdata/layers", "shop/xsvc/orders-db"},
 		},
 		"reach": {
 			{"reach", "-f", "testdata/world", "--all", "shop/db", "--plugin", "cilium"},
 			{"reach", "-f", "testdata/world", "--by", "namespace"},
+			{"reach", "-f", "testdata/layers", "cxsvc/mail"},
 		},
-		"who-can": {{"who-can", "-f", "testdata/world", "shop/db:5432"}},
+		"who-can": {{"who-can", "-f", "testdata/world", "shop/db:5432"}, {"who-can", "-f", "testdata/layers", "shop/api:8080"}},
 		"lint":    {{"lint", "-f", "../../examples/shop-mistakes"}, {"lint", "-f", "testdata/lint/ignored.yaml"}},
 		"test":    {{"test", "testdata/expect.test.yaml"}},
-		"diff":    {{"diff", "testdata/world", "--delete", "shop/netpol/api"}, {"diff", "../../examples/shop", "--delete", "namespace/ingress-nginx"}},
-		"spread":  {{"who-can", "-f", "testdata/world", "--from", "shop/api", "--transitive"}},
+		"diff": {{"diff", "testdata/world", "--delete", "shop/netpol/api"}, {"diff", "../../examples/shop", "--delete", "namespace/ingress-nginx"},
+			{"diff", "testdata/layers", "--delete", "shop/acp/api"}, {"diff", "testdata/layers", "-f", "testdata/layers-change.yaml"}},
+		"spread": {{"who-can", "-f", "testdata/world", "--from", "shop/api", "--transitive"}},
 	} {
 		schema := schemaOf(t, verb)
 		for _, a := range args {
@@ -493,7 +541,8 @@ func TestSchemasAreStrict(t *testing.T) {
 var free = map[string]bool{"labels": true, "spec": true}
 
 // closed are the fields that hold one of a few words.
-var closed = map[string]bool{"schema": true, "verdict": true, "reason": true, "kind": true, "match": true, "tier": true, "action": true, "part": true, "what": true, "effect": true, "says": true, "change": true, "direction": true, "severity": true}
+var closed = map[string]bool{"schema": true, "verdict": true, "reason": true, "kind": true, "match": true, "tier": true, "action": true, "part": true, "what": true, "effect": true, "says": true, "change": true, "direction": true, "severity": true,
+	"layer": true, "answer": true, "issued": true, "mode": true, "enforcedBy": true}
 
 // spoil changes a tree in one place after the other, calls noticed each time, and mends it again.
 func spoil(tree any, path string, noticed func(string)) {

@@ -19,10 +19,14 @@ func TestMain(m *testing.M) {
 }
 
 // TestScript runs the transcripts in testdata/script. Each begins with the manifests of
-// testdata/world in the folder m. With -update the texts they show are written anew; the exit
+// testdata/world in the folder m, and those of testdata/layers, where every layer speaks, in layers. With -update the texts they show are written anew; the exit
 // statuses in them never are.
 func TestScript(t *testing.T) {
 	world, err := filepath.Abs("testdata/world")
+	if err != nil {
+		t.Fatal(err)
+	}
+	layered, err := filepath.Abs("testdata/layers")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +40,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ROOT", root)
-			return os.CopyFS(filepath.Join(e.WorkDir, "m"), os.DirFS(world))
+			return errors.Join(os.CopyFS(filepath.Join(e.WorkDir, "m"), os.DirFS(world)), os.CopyFS(filepath.Join(e.WorkDir, "layers"), os.DirFS(layered)))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":    statusCommand,

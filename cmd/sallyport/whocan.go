@@ -123,8 +123,11 @@ func partiesOf(r *analyze.Reach, pod int) []int {
 func (w *world) spread(c *cobra.Command, from string, args []string, output string) error {
 	r := analyze.New(w.model, w.resolver.Space(), w.everything(w.resolver.Outside()))
 	start, err := w.party(r, from)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case r.Parties[start].External:
+		return fmt.Errorf("%s opens no connections of its own (steps begin at a pod or workload)", r.Parties[start].Name)
 	}
 	steps := r.Spread(start)
 	if len(args) == 0 {

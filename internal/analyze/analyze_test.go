@@ -16,6 +16,7 @@ import (
 	"sallyport.dev/sallyport/internal/oracle"
 	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
+	"sallyport.dev/sallyport/internal/question"
 )
 
 // somePorts are the numbers that random worlds use, and some beside them.
@@ -157,24 +158,37 @@ func BenchmarkReach(b *testing.B) {
 		kind                      string
 		workloads, pods, policies int
 	}{
+		{"layered", 2_000, 10_000, 2_000},
 		{"spread", 20, 100, 20}, {"spread", 200, 1_000, 200}, {"spread", 2_000, 10_000, 2_000}, {"spread", 10_000, 100_000, 10_000},
 		{"uniform", 20, 100, 20}, {"uniform", 200, 1_000, 200}, {"uniform", 2_000, 10_000, 2_000}, {"uniform", 10_000, 100_000, 10_000},
 	} {
 		b.Run(fmt.Sprintf("%s/workloads=%d/pods=%d/policies=%d", n.kind, n.workloads, n.pods, n.policies), func(b *testing.B) {
 			s := bench.Spread(n.workloads, n.pods, n.policies)
-			if n.kind == "uniform" {
+			var o analyze.Options
+			switch n.kind {
+			case "uniform":
 				s = bench.Uniform(n.workloads, n.pods, n.policies)
+			case "layered":
+				s = bench.WithLayers(s)
+				r := question.NewResolver(policy.Compile(s, policy.Options{}), "default")
+				o.Services = r.Services(r.Space(), r.Outside())
+			}
+			space := func(m *policy.Model) *policy.Space {
+				if o.Services == nil {
+					return m.Space()
+				}
+				return question.NewResolver(m, "default").Space()
 			}
 			classes := 0
 			peak := bench.Peak(func() {
 				m := policy.Compile(s, policy.Options{})
-				analyze.New(m, m.Space(), analyze.Options{})
+				analyze.New(m, space(m), o)
 				classes = len(m.Classes())
 			})
 			b.ReportAllocs()
 			for b.Loop() {
 				m := policy.Compile(s, policy.Options{})
-				analyze.New(m, m.Space(), analyze.Options{})
+				analyze.New(m, space(m), o)
 			}
 			b.ReportMetric(float64(classes), "classes")
 			b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")

@@ -90,7 +90,10 @@ func (r *Reach) fill(f flow.Family) *space {
 		if addr.IsValid() {
 			c.atom = r.space.Atom(addr)
 		}
-		key := fmt.Sprintf("%d %d %d %d %d", c.owner, c.class, c.atom, c.source, c.target)
+		key := fmt.Sprintf("%d %d %d", c.owner, c.class, c.atom)
+		if r.layers != nil {
+			key += fmt.Sprintf(" %d %d", c.source, c.target)
+		}
 		if c.host {
 			key += " " + p.NodeName
 		}

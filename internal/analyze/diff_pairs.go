@@ -76,7 +76,7 @@ func (d *Diff) decision(side int, a, b *podGroup, f *flow.Flow) uint32 {
 	r := d.sides[side]
 	fam, from, to := r.family(f.Family), a.cell[side], b.cell[side]
 	if out, in := fam.out[from][to], fam.in[to][from]; out != perPair && in != perPair {
-		return r.decisions.join(out, in)
+		return r.joined(fam, from, to)
 	}
 	k := nodesKey{side, from, to, f.Family, a.node[side] != "", b.node[side] != "", a.node[side] == b.node[side]}
 	id, ok := d.byNodes[k]

@@ -45,12 +45,21 @@ type table struct {
 	// that nearly all pairs have; many holds the rest.
 	and  [][]uint32
 	many map[uint64]uint32
+	open uint32 // see everything
 }
 
 // small bounds the numbers whose joins are kept in a table.
 const small = 2048
 
 func newTable() *table { return &table{ids: map[string]uint32{}, many: map[uint64]uint32{}} }
+
+// everything gives the number of the decision that lets everything through.
+func (t *table) everything() uint32 {
+	if t.open == 0 {
+		t.open = t.id(Ports{Allowed: netset.EveryPort()}) + 1
+	}
+	return t.open - 1
+}
 
 // id gives the number of a decision.
 func (t *table) id(p Ports) uint32 {

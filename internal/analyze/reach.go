@@ -48,6 +48,7 @@ type family struct {
 	// out[i] and in[i] number, for cell i, the decision on each other cell; rows are shared by cells
 	// to which the same applies.
 	out, in [][]uint32
+	upper   *upper // nil where layers do not speak
 }
 
 // New analyses a model. space must hold the regions of Options.Outside.
@@ -58,6 +59,9 @@ func New(m *policy.Model, space *policy.Space, o Options) *Reach {
 		fam := family{space: r.fill(f)}
 		fam.out = r.rows(fam.space, flow.Egress)
 		fam.in = r.rows(fam.space, flow.Ingress)
+		if r.layers != nil {
+			fam.upper = newUpper(r, fam.space)
+		}
 		r.families = append(r.families, fam)
 	}
 	return r
@@ -71,7 +75,7 @@ func (r *Reach) rows(s *space, d flow.Direction) [][]uint32 {
 	open := w.everything()
 	for i := range s.cells {
 		c := &s.cells[i]
-		if c.class < 0 && (r.layers == nil || d == flow.Ingress) {
+		if c.class < 0 {
 			out[i] = open
 			continue
 		}
@@ -114,7 +118,7 @@ func (r *Reach) Each(closed bool, f func(*Row) bool) {
 // EachFrom is Each for one source; it tells whether f went through.
 func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	for to := range r.Parties {
-		if r.outsideOnly(from, to) || !closed && r.plainlyClosed(from, to) {
+		if r.OutsideOnly(from, to) || !closed && r.plainlyClosed(from, to) {
 			continue
 		}
 		if row, ok := r.Between(from, to); ok && (closed || !row.Empty()) && !f(&row) {
@@ -124,8 +128,8 @@ func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	return true
 }
 
-// outsideOnly tells of a pair that says nothing: both ends are outside, or it begins at a service there.
-func (r *Reach) outsideOnly(from, to int) bool {
+// OutsideOnly tells of a pair that says nothing: both ends are outside, or it begins at a service there.
+func (r *Reach) OutsideOnly(from, to int) bool {
 	return r.Parties[from].External && r.Parties[to].External || r.Parties[from].Service > 0
 }
 
@@ -206,7 +210,7 @@ func (r *Reach) summary(ids []uint32) (common Ports, partial netset.PortSet) {
 func (r *Reach) appendPair(ids []uint32, fam *family, a, b int) []uint32 {
 	out, in := fam.out[a][b], fam.in[b][a]
 	if out != perPair && in != perPair {
-		return appendNew(ids, r.decisions.join(out, in))
+		return appendNew(ids, r.joined(fam, a, b))
 	}
 	ca, cb := &fam.cells[a], &fam.cells[b]
 	for _, ma := range r.flavours(ca, cb) {
@@ -219,6 +223,15 @@ func (r *Reach) appendPair(ids []uint32, fam *family, a, b int) []uint32 {
 	return ids
 }
 
+// joined numbers the decision on two cells that does not depend on the very pair.
+func (r *Reach) joined(fam *family, a, b int) uint32 {
+	id := r.decisions.join(fam.out[a][b], fam.in[b][a])
+	if fam.upper != nil && !r.decisions.closed(id) {
+		id = r.decisions.join(id, fam.upper.id(a, b))
+	}
+	return id
+}
+
 func appendNew(ids []uint32, id uint32) []uint32 {
 	if slices.Contains(ids, id) {
 		return ids
@@ -229,13 +242,17 @@ func appendNew(ids []uint32, id uint32) []uint32 {
 // ask decides both directions for the very members.
 func (r *Reach) ask(fam *family, ca *cell, ma int, cb *cell, mb int) Ports {
 	out, in := Ports{Allowed: netset.EveryPort()}, Ports{Allowed: netset.EveryPort()}
-	if ca.class >= 0 || r.layers != nil {
+	if ca.class >= 0 {
 		out = (&rowWriter{r: r, s: fam.space, d: flow.Egress}).decide(ca, ma, cb, mb)
 	}
 	if cb.class >= 0 {
 		in = (&rowWriter{r: r, s: fam.space, d: flow.Ingress}).decide(cb, mb, ca, ma)
 	}
-	return out.and(in)
+	out = out.and(in)
+	if fam.upper != nil {
+		out = out.and(fam.upper.of(ca, ma, cb, mb))
+	}
+	return out
 }
 
 // flavours gives a member of c on the node of the host other, one that is surely elsewhere, and one of which
@@ -281,7 +298,7 @@ func (r *Reach) Witness(row *Row, v flow.Verdict, proto netset.Proto, port uint1
 func (r *Reach) Verdict(f *flow.Flow, service int) flow.Verdict {
 	v := eval.Verdict(r.m, f)
 	if r.layers != nil && v != flow.Denied {
-		v = v.And(r.upper(f, service))
+		v = v.And(r.aboveNetwork(f, service))
 	}
 	return v
 }

@@ -2,11 +2,9 @@ package analyze
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
-	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -30,7 +28,6 @@ type relevant struct {
 	sets   []int
 	blocks bool // addresses
 	named  bool // the destination's named ports
-	layers bool // who it is, and what is said of it outside
 }
 
 func (w *rowWriter) everything() []uint32 {
@@ -44,9 +41,6 @@ func (w *rowWriter) everything() []uint32 {
 
 // subjectKey is equal for cells to which the same rules apply in the same way.
 func (w *rowWriter) subjectKey(c *cell) string {
-	if c.class < 0 { // layers speak of it, policies do not
-		return fmt.Sprint("source ", c.kind, c.source)
-	}
 	class := &w.r.m.Classes()[c.class]
 	s := class.Subject(w.d)
 	var key []byte
@@ -63,14 +57,7 @@ func (w *rowWriter) subjectKey(c *cell) string {
 	if w.d == flow.Ingress {
 		key = binary.AppendUvarint(key, uint64(w.r.m.PortsOf(c.class)))
 	}
-	key = binary.AppendUvarint(key, uint64(len(class.Foreign(w.d))))
-	if w.d == flow.Egress {
-		key = binary.AppendUvarint(key, uint64(c.source))
-		if w.r.layers != nil {
-			key = append(key, class.Namespace...) // services of a namespace are for its pods
-		}
-	}
-	return string(key)
+	return string(binary.AppendUvarint(key, uint64(len(class.Foreign(w.d)))))
 }
 
 func bit(b bool) int {
@@ -81,11 +68,7 @@ func bit(b bool) int {
 }
 
 func (w *rowWriter) relevantTo(c *cell) relevant {
-	out := relevant{layers: w.r.layers != nil && w.d == flow.Egress}
-	out.blocks = out.layers
-	if c.class < 0 {
-		return out
-	}
+	var out relevant
 	seen := map[int]bool{}
 	s := w.r.m.Classes()[c.class].Subject(w.d)
 	look := func(rules []policy.Rule) {
@@ -121,8 +104,6 @@ func (w *rowWriter) relevantTo(c *cell) relevant {
 type remoteKey struct {
 	sig, atom, ports int32
 	kind             flow.Kind
-	// target and service are those of the cell, plus one; 0 where layers do not look.
-	target, service int32
 }
 
 func (w *rowWriter) row(c *cell) []uint32 {
@@ -132,7 +113,7 @@ func (w *rowWriter) row(c *cell) []uint32 {
 	memo := map[remoteKey]uint32{}
 	for i := range w.s.cells {
 		o := &w.s.cells[i]
-		if o.host && c.class >= 0 {
+		if o.host {
 			row[i] = perPair
 			continue
 		}
@@ -145,9 +126,6 @@ func (w *rowWriter) row(c *cell) []uint32 {
 			if o.class >= 0 {
 				k.ports = int32(w.r.m.PortsOf(o.class))
 			}
-		}
-		if rel.layers {
-			k.target, k.service = int32(o.target)+1, int32(o.service)+1
 		}
 		id, ok := memo[k]
 		if !ok {
@@ -197,28 +175,12 @@ func (w *rowWriter) decide(c *cell, member int, other *cell, otherMember int) Po
 		dest = c.class
 	}
 	cuts.Add(w.r.m, c.class, dest, w.d)
-	joint := w.r.layers != nil && w.d == flow.Egress
-	if joint {
-		w.r.layers.AddCuts(&cuts, &f, other.service)
-	}
 	var out Ports
 	for _, proto := range netset.Protos {
 		for _, r := range cuts.Ranges(proto, netset.AllPorts) {
 			f.Proto, f.Port = proto, r.First
-			v := eval.Side(w.r.m, &f, w.d)
-			if joint {
-				v = v.And(w.r.upper(&f, other.service))
-			}
-			out.add(v, proto, r)
+			out.add(eval.Side(w.r.m, &f, w.d), proto, r)
 		}
 	}
 	return out
-}
-
-// upper is what the layers above the network say; a service is closed on the ports that it does not serve.
-func (r *Reach) upper(f *flow.Flow, service int) flow.Verdict {
-	if service != layers.ByAddress && !r.layers.Serves(service, f.Proto, f.Port) {
-		return flow.Denied
-	}
-	return r.layers.Verdict(f, service)
 }

@@ -11,6 +11,7 @@ type suspects struct {
 	equal    []uint32
 	mark     []bool
 	list     []int
+	sameIDs  map[[2]uint32]bool // of decisions before and after
 }
 
 // familySuspects are those of one family that both sides have.
@@ -32,7 +33,7 @@ type rowPair struct {
 const noDecision = ^uint32(0)
 
 func newSuspects(d *Diff) *suspects {
-	s := &suspects{d: d, odd: make([]bool, len(d.Parties)), mark: make([]bool, len(d.Parties))}
+	s := &suspects{d: d, odd: make([]bool, len(d.Parties)), mark: make([]bool, len(d.Parties)), sameIDs: map[[2]uint32]bool{}}
 	s.translate()
 	was, is := d.sides[before], d.sides[after]
 	for party := range d.Parties {
@@ -151,6 +152,7 @@ func (s *suspects) of(from int) []int {
 	for i := range s.families {
 		if !s.odd[from] {
 			s.markFamily(&s.families[i], from)
+			s.markLayers(&s.families[i], from)
 		}
 	}
 	s.list = s.list[:0]
@@ -181,4 +183,40 @@ func (s *suspects) markFamily(fs *familySuspects, from int) {
 			}
 		}
 	}
+}
+
+// markLayers marks the parties to which the layers above the network say something else.
+func (s *suspects) markLayers(fs *familySuspects, from int) {
+	was, is := fs.sides[before], fs.sides[after]
+	if was.upper == nil && is.upper == nil {
+		return
+	}
+	for _, c := range s.d.sides[before].Parties[s.d.at[before][from]].cells[fs.family-1] {
+		for i, j := range fs.twin {
+			if j < 0 || s.mark[s.d.partyBefore[was.cells[i].owner]] {
+				continue
+			}
+			if !s.same(s.upperID(before, was, c, i), s.upperID(after, is, int(fs.twin[c]), int(j))) {
+				s.mark[s.d.partyBefore[was.cells[i].owner]] = true
+			}
+		}
+	}
+}
+
+func (s *suspects) upperID(side int, fam *family, a, b int) uint32 {
+	if fam.upper == nil {
+		return s.d.sides[side].decisions.everything()
+	}
+	return fam.upper.id(a, b)
+}
+
+// same compares decisions of both sides.
+func (s *suspects) same(was, is uint32) bool {
+	key := [2]uint32{was, is}
+	same, ok := s.sameIDs[key]
+	if !ok {
+		same = s.d.sides[before].decisions.list[was].key() == s.d.sides[after].decisions.list[is].key()
+		s.sameIDs[key] = same
+	}
+	return same
 }

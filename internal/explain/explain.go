@@ -175,7 +175,7 @@ func describePeer(m *policy.Model, p *policy.Peer) Peer {
 	return Peer{Kind: "nothing"}
 }
 
-// Endpoint is the merged effect of all policies on pods that no policy tells apart.
+// Endpoint is the merged effect of all policies on pods that neither policies nor other layers tell apart.
 type Endpoint struct {
 	Label       string // as asked
 	Pods        []string
@@ -184,6 +184,8 @@ type Endpoint struct {
 	Sides       []EndpointSide
 	// Entries are the ways in from outside that lead to it.
 	Entries []Entry
+	// Layers is what is known of it beside network policies; nil where nothing is said but by these.
+	Layers *Layers
 }
 
 // EndpointSide is one direction of an endpoint.
@@ -213,18 +215,20 @@ type Entry struct {
 	Hosts           []string
 }
 
-// OfEndpoints describes pods, grouped by what policies can tell apart.
-func OfEndpoints(m *policy.Model, label string, pods []int) []Endpoint {
-	snap := m.Snapshot()
+// Endpoints describes pods, grouped by what policies and other layers can tell apart.
+func (x *Explainer) Endpoints(label string, pods []int) []Endpoint {
+	snap := x.m.Snapshot()
 	var out []Endpoint
-	at := map[int]int{}
+	at := map[alike]int{}
 	for _, i := range pods {
-		class := m.ClassOf(i)
-		k, ok := at[class]
+		key := x.alike(i)
+		k, ok := at[key]
 		if !ok {
 			k = len(out)
-			at[class] = k
-			out = append(out, describeEndpoint(m, label, i, class))
+			at[key] = k
+			e := describeEndpoint(x.m, label, i, key.class)
+			e.Layers = x.layersOf(i)
+			out = append(out, e)
 		}
 		out[k].Pods = append(out[k].Pods, snap.Pods[i].String())
 	}

@@ -18,9 +18,11 @@ import (
 type access struct {
 	*cluster.AccessPolicy
 	clear bool // fully understood
-	pods  policy.Selector
-	ports []portRange // nil: every port and protocol
-	rules []rule
+	// ofPods: the target is pods. Where it is not understood of which kind it is, all of the namespace (L4).
+	ofPods bool
+	pods   policy.Selector
+	ports  []portRange // nil: every port and protocol
+	rules  []rule
 }
 
 // rule is a rule of an AccessPolicy.
@@ -41,7 +43,9 @@ func (p *peer) matches(id string) bool {
 
 func (l *Model) newAccess(p *cluster.AccessPolicy) access {
 	out := access{AccessPolicy: p, clear: len(p.NotUnderstood) == 0}
-	if t := p.Spec.Target.Pods; t != nil {
+	pods, service := p.Spec.Target.Pods != nil, p.Spec.Target.ExternalService != nil
+	out.ofPods = pods || !service
+	if t := p.Spec.Target.Pods; pods && !service {
 		out.pods = policy.NewSelector(t.PodSelector)
 		for i := range t.Ports {
 			out.ports = append(out.ports, targetPort(&t.Ports[i]))
@@ -59,7 +63,7 @@ func (l *Model) newAccess(p *cluster.AccessPolicy) access {
 }
 
 func targetPort(p *v1alpha1.TargetPort) portRange {
-	out := portRange{proto: protoNamed(string(p.Protocol))}
+	out := portRange{proto: protoNamed(p.Protocol)}
 	if p.Port.Type == intstr.String {
 		out.name = p.Port.StrVal
 		return out
@@ -88,7 +92,7 @@ func (p *access) ref(path string) Ref {
 	return Ref{Kind: "AccessPolicy", Namespace: p.Namespace, Name: p.Name, Path: path, Origin: p.Origin.At(path)}
 }
 
-func (p *access) enforce() bool { return p.Spec.Mode == v1alpha1.ModeEnforce }
+func (p *access) enforce() bool { return p.Spec.Mode != v1alpha1.ModeAudit }
 
 // findTargets finds out which policies name each pod as a target (L20), without ports.
 func (l *Model) findTargets() {
@@ -96,7 +100,7 @@ func (l *Model) findTargets() {
 	numbers := map[string]int32{}
 	byNamespace := map[string][]int{}
 	for i := range l.policies {
-		if l.policies[i].Spec.Target.Pods != nil {
+		if l.policies[i].ofPods {
 			byNamespace[l.policies[i].Namespace] = append(byNamespace[l.policies[i].Namespace], i)
 		}
 	}
@@ -121,6 +125,9 @@ func (l *Model) findTargets() {
 		l.targets[i] = n
 	}
 }
+
+// Asks tells whether anything is asked of those who connect to a pod.
+func (l *Model) Asks(pod int) bool { return l.unread || len(l.targeted[l.targets[pod]]) > 0 }
 
 // names tells whether the policy names ports by what pods declare.
 func (p *access) names() bool {
@@ -213,7 +220,7 @@ func (l *Model) atPod(f *flow.Flow) (issued, may Step) {
 	if len(list) == 0 {
 		return Step{Layer: IdentityIssued, Reason: NothingAsked}, Step{Layer: AccessPolicy, Reason: NoAccessPolicy}
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	issued = Step{Layer: IdentityIssued, Answer: who.issued, Reason: who.why, Refs: who.refs}
 	may = order(list, who.id, who.has)
 	if f.From.Kind == flow.Address {
@@ -222,11 +229,16 @@ func (l *Model) atPod(f *flow.Flow) (issued, may Step) {
 			may = Step{Layer: AccessPolicy, Answer: Unknown, Reason: ForeignIdentity, Refs: []Ref{r}}
 		}
 	}
-	if !slices.ContainsFunc(list, func(p *access) bool { return p.Spec.EnforcedBy != "" }) {
+	if !slices.ContainsFunc(list, func(p *access) bool { return p.enforced() }) {
 		issued.withoutEnforcer()
 		may.withoutEnforcer()
 	}
 	return issued, may
+}
+
+// enforced tells whether somebody is known to enforce the policy at its target pods (L23).
+func (p *access) enforced() bool {
+	return p.Spec.EnforcedBy == v1alpha1.EnforcerGate || p.Spec.EnforcedBy == v1alpha1.EnforcerApplication
 }
 
 // withoutEnforcer turns a denial into something unknown (L23, L26).

@@ -17,12 +17,22 @@ func (l *Model) Decide(d *eval.Decision, service int) Decision {
 	f := &d.Flow
 	u := l.upper(f, service)
 	out := Decision{Services: u.services, Audit: l.audit(f, u.services)}
-	out.Steps[NetworkEgress] = network(NetworkEgress, &d.Egress, u.egress)
-	out.Steps[NetworkIngress] = network(NetworkIngress, &d.Ingress, u.ingress)
+	egress, ingress := d.Egress, d.Ingress
+	if l.in.EgressOff {
+		egress = unenforced
+	}
+	if l.in.IngressOff {
+		ingress = unenforced
+	}
+	out.Steps[NetworkEgress] = network(NetworkEgress, &egress, u.egress)
+	out.Steps[NetworkIngress] = network(NetworkIngress, &ingress, u.ingress)
 	copy(out.Steps[ExternalFirewall:], u.steps[:])
-	out.Verdict = d.Verdict.And(u.verdict())
+	out.Verdict = egress.Verdict.And(ingress.Verdict).And(u.verdict())
 	return out
 }
+
+// unenforced is a direction in which nothing enforces policies.
+var unenforced = eval.Direction{Verdict: flow.Allowed, Reason: flow.NotEnforced}
 
 // Verdict is what all layers but the network policies say together: allowed, denied or unknown. The verdict
 // of the whole is its And with that of the policies (L41).
@@ -109,7 +119,7 @@ func projected(list []*access) []*access {
 // projectedIngress is L24 at a pod.
 func (l *Model) projectedIngress(f *flow.Flow) Step {
 	q, class, ok := l.m.NewQuery(f, flow.Ingress)
-	if !ok || class < 0 || !l.m.Enforced(f.Family) || isSelf(f) {
+	if !ok || class < 0 || !l.m.Enforced(f.Family) || l.in.IngressOff || isSelf(f) {
 		return Step{}
 	}
 	list := projected(l.at(f.To.Index, f.Proto, f.Port, true))
@@ -128,12 +138,12 @@ func (l *Model) projectedIngress(f *flow.Flow) Step {
 	return s
 }
 
-// projectedEgress is L24 towards a service.
+// projectedEgress is L24 towards a service: at addresses that are known to be its own, as the network knows no others.
 func (l *Model) projectedEgress(f *flow.Flow, i int) Step {
-	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) {
+	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || l.in.EgressOff || !l.services[i].has(f.To.Addr) {
 		return Step{}
 	}
-	list := projected(l.about(f, i, true))
+	list := projected(l.about(f, i, l.snap.Pods[f.From.Index].Namespace, true))
 	if len(list) == 0 {
 		return Step{}
 	}
@@ -161,9 +171,9 @@ func (l *Model) audit(f *flow.Flow, services []int) []Audited {
 		list = l.at(f.To.Index, f.Proto, f.Port, false)
 	}
 	for _, i := range services {
-		list = append(list, l.about(f, i, false)...)
+		list = append(list, l.about(f, i, l.holderNamespace(f), false)...)
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	var out []Audited
 	for _, p := range list {
 		out = append(out, Audited{Policy: p.ref(""), Answer: order([]*access{p}, who.id, who.has).Answer})

@@ -47,13 +47,13 @@ type identity struct {
 	why    Reason
 	refs   []Ref
 	azure  []azureGrant
+	vague  []Ref // WorkloadIdentities that are not understood, and may issue any Azure identity (L4)
 }
 
-// azureGrant is an Azure identity that may be obtained.
+// azureGrant is an Azure identity that is issued.
 type azureGrant struct {
 	*v1alpha1.AzureGrant
-	sure bool
-	ref  Ref
+	ref Ref
 }
 
 // identify finds out for each pod what is issued to it. Pods for which that is the same share a number.
@@ -116,9 +116,13 @@ func (d *identity) take(w *issuer, sure bool) {
 	case d.issued == Deny:
 		d.issued, d.why, d.refs = Unknown, NotUnderstood, []Ref{w.ref("")}
 	}
+	if !sure {
+		d.vague = append(d.vague, w.ref(""))
+		return
+	}
 	for i := range w.Spec.ExternalIdentities {
 		if a := w.Spec.ExternalIdentities[i].Azure; a != nil {
-			d.azure = append(d.azure, azureGrant{a, sure, w.ref(fmt.Sprintf("spec.externalIdentities[%d]", i))})
+			d.azure = append(d.azure, azureGrant{a, w.ref(fmt.Sprintf("spec.externalIdentities[%d]", i))})
 		}
 	}
 }

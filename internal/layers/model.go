@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go4.org/netipx"
+	corev1 "k8s.io/api/core/v1"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/netset"
@@ -30,7 +31,8 @@ type Model struct {
 	// of the policies that name it.
 	who, sources, targets []int32
 	identities            []identity // by number
-	targeted              [][]int    // by number: indices in policies
+	in                    Circumstances
+	targeted              [][]int // by number: indices in policies
 }
 
 // Speaks tells whether a Snapshot holds anything that layers are about (L1).
@@ -40,11 +42,16 @@ func Speaks(s *cluster.Snapshot) bool {
 
 // Compile reads what the model's Snapshot says of layers; nil where they do not speak (L1).
 func Compile(m *policy.Model) *Model {
-	snap := m.Snapshot()
-	if !Speaks(snap) {
+	if !Speaks(m.Snapshot()) {
 		return nil
 	}
-	l := &Model{m: m, snap: snap, trust: cmp.Or(snap.Facts.TrustDomain, DefaultTrustDomain)}
+	return New(m)
+}
+
+// New is Compile, but where nothing speaks it gives a model in which the network alone does.
+func New(m *policy.Model) *Model {
+	snap := m.Snapshot()
+	l := &Model{m: m, snap: snap, trust: cmp.Or(snap.Facts.TrustDomain, DefaultTrustDomain), in: Circumstances{As: Itself}}
 	for i := range snap.Unreadable {
 		u := &snap.Unreadable[i]
 		l.unread = l.unread || u.Missing == cluster.MissingPolicies && u.Beyond == "" || u.Missing == cluster.MissingLayers
@@ -81,7 +88,7 @@ type portRange struct {
 }
 
 func (r *portRange) holds(proto netset.Proto, port uint16, declared []cluster.ContainerPort) bool {
-	if r.proto != proto {
+	if r.proto != proto || !proto.HasPorts() {
 		return false
 	}
 	if r.name == "" {
@@ -95,14 +102,18 @@ func (r *portRange) holds(proto netset.Proto, port uint16, declared []cluster.Co
 	return false
 }
 
-func protoNamed(s string) netset.Proto {
-	switch s {
-	case "UDP":
+// protoNamed gives the protocol that a port names, TCP where it names none; netset.Other, which has no ports, stands for
+// one that is not understood (L4).
+func protoNamed(p corev1.Protocol) netset.Proto {
+	switch p {
+	case corev1.ProtocolTCP, "":
+		return netset.TCP
+	case corev1.ProtocolUDP:
 		return netset.UDP
-	case "SCTP":
+	case corev1.ProtocolSCTP:
 		return netset.SCTP
 	}
-	return netset.TCP
+	return netset.Other
 }
 
 // prefixes parses what can be: of a server's object that is not fully understood some may not be (L4).

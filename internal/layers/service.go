@@ -27,7 +27,7 @@ func newService(x *cluster.ExternalService) service {
 		if p.Port < 1 || p.Port > 65535 { // of a server's object that is not understood (L4)
 			continue
 		}
-		r := portRange{proto: protoNamed(string(p.Protocol)), ports: netset.PortRange{First: uint16(p.Port), Last: uint16(p.Port)}}
+		r := portRange{proto: protoNamed(p.Protocol), ports: netset.PortRange{First: uint16(p.Port), Last: uint16(p.Port)}}
 		if p.EndPort != nil && *p.EndPort > p.Port && *p.EndPort <= 65535 {
 			r.ports.Last = uint16(*p.EndPort)
 		}
@@ -53,6 +53,11 @@ func (x *service) ref(path string) Ref {
 }
 
 func (x *service) isPrivate(a netip.Addr) bool { return slices.Contains(x.private, a) }
+
+// has tells whether an address is known to be the service's.
+func (x *service) has(a netip.Addr) bool {
+	return x.isPrivate(a) || slices.ContainsFunc(x.public, func(p netip.Prefix) bool { return p.Contains(a) })
+}
 
 func (x *service) serves(proto netset.Proto, port uint16) bool {
 	return slices.ContainsFunc(x.ports, func(r portRange) bool { return r.holds(proto, port, nil) })
@@ -90,8 +95,7 @@ func (l *Model) speaking(f *flow.Flow) []int {
 	for i := range l.services {
 		x := &l.services[i]
 		mine := x.Namespace == "" || f.From.Kind == flow.Pod && l.snap.Pods[f.From.Index].Namespace == x.Namespace
-		here := x.isPrivate(f.To.Addr) || slices.ContainsFunc(x.public, func(p netip.Prefix) bool { return p.Contains(f.To.Addr) })
-		if mine && here && x.serves(f.Proto, f.Port) {
+		if mine && x.has(f.To.Addr) && x.serves(f.Proto, f.Port) {
 			out = append(out, i)
 		}
 	}
@@ -112,25 +116,28 @@ func (l *Model) atService(f *flow.Flow, i int) upper {
 	x := &l.services[i]
 	out := upper{egress: l.projectedEgress(f, i), services: []int{i}}
 	*out.at(ExternalFirewall) = l.firewall(f, x)
-	list := l.about(f, i, true)
+	list := l.about(f, i, l.holderNamespace(f), true)
 	*out.at(IdentityIssued) = l.issuedAt(f, x, len(list) > 0)
 	*out.at(AccessPolicy) = l.accessAt(f, x, list)
 	*out.at(ExternalAuthentication) = l.authentication(f, x)
 	return out
 }
 
-// about lists the policies of a mode that are about a service and count for a source (L26).
-func (l *Model) about(f *flow.Flow, i int, enforce bool) []*access {
+// about lists the policies of a mode that are about a service and count for an account of a namespace (L26).
+func (l *Model) about(f *flow.Flow, i int, namespace string, enforce bool) []*access {
 	x := &l.services[i]
 	var out []*access
+	if f.From.Kind == flow.Address { // it has no tokens of this cluster that could be withheld
+		return nil
+	}
 	for k := range l.policies {
 		p := &l.policies[k]
 		t := p.Spec.Target.ExternalService
-		if t == nil || p.enforce() != enforce || t.Name != x.Name {
+		if t == nil || p.ofPods || p.enforce() != enforce || t.Name != x.Name {
 			continue
 		}
 		if x.Namespace == "" {
-			mine := f.From.Kind == flow.Pod && l.snap.Pods[f.From.Index].Namespace == p.Namespace
+			mine := namespace == p.Namespace
 			if t.Kind == "ClusterExternalService" && mine {
 				out = append(out, p)
 			}
@@ -146,15 +153,12 @@ func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
 	if len(list) == 0 {
 		return Step{Layer: AccessPolicy, Reason: NoAccessPolicy}
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	s := order(list, who.id, who.has)
-	if f.From.Kind == flow.Address {
-		if r, ok := l.foreign(list); ok {
-			s = Step{Layer: AccessPolicy, Answer: Unknown, Reason: ForeignIdentity, Refs: []Ref{r}}
-		}
-	}
 	switch auth := x.Spec.Authentication; {
 	case s.Answer != Deny:
+	case len(x.NotUnderstood) > 0:
+		return Step{Layer: AccessPolicy, Answer: Unknown, Reason: NotUnderstood, Refs: []Ref{x.ref("")}}
 	case auth == nil:
 		s.withoutEnforcer()
 	case auth.Mode == v1alpha1.IdentityOrPassword:
@@ -166,14 +170,14 @@ func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
 // claim is an identity that counts at a service (L33).
 type claim struct {
 	sure   bool
-	azure  *v1alpha1.AzureGrant
+	azure  *v1alpha1.AzureGrant // with spiffe empty nil stands for any
 	spiffe string
 	ref    Ref
 }
 
 // claims lists the identities that a source may show a service.
 func (l *Model) claims(f *flow.Flow, x *service) []claim {
-	who := l.source(f)
+	who := l.holder(f)
 	var out []claim
 	resource := ""
 	if a := x.Spec.Authentication; a != nil {
@@ -188,8 +192,11 @@ func (l *Model) claims(f *flow.Flow, x *service) []claim {
 	for i := range who.azure {
 		g := &who.azure[i]
 		if slices.ContainsFunc(g.Resources, func(r string) bool { return sameResource(r, resource) }) {
-			out = append(out, claim{sure: g.sure, azure: g.AzureGrant, ref: g.ref})
+			out = append(out, claim{sure: true, azure: g.AzureGrant, ref: g.ref})
 		}
+	}
+	for _, r := range who.vague {
+		out = append(out, claim{ref: r})
 	}
 	return out
 }
@@ -199,6 +206,9 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 	s := Step{Layer: IdentityIssued}
 	auth := x.Spec.Authentication
 	switch {
+	case len(x.NotUnderstood) > 0:
+		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{x.ref("")}
+		return s
 	case auth == nil && !asked:
 		s.Reason = NothingAsked
 		return s
@@ -206,7 +216,7 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 		s.Answer, s.Reason = Unknown, NoWorkload
 		return s
 	}
-	who := l.source(f)
+	who := l.holder(f)
 	s.Answer, s.Reason, s.Refs = Deny, who.why, who.refs
 	if s.Reason == Issued {
 		s.Reason, s.Refs = NotIssued, nil
@@ -219,6 +229,7 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{c.ref}
 	}
 	switch {
+	case s.Answer != Deny:
 	case auth == nil:
 		s.withoutEnforcer()
 	case auth.Mode == v1alpha1.IdentityOrPassword:
@@ -274,10 +285,15 @@ func (l *Model) admission(f *flow.Flow, x *service) Step {
 
 // is tells whether an identity is the one that is admitted (L35).
 func (c *claim) is(a v1alpha1.AdmittedIdentity) bool {
-	if c.azure == nil {
-		return a.SPIFFEID != "" && a.SPIFFEID == c.spiffe
+	switch {
+	case c.spiffe != "":
+		return a.SPIFFEID == c.spiffe
+	case a.Azure == nil:
+		return false
+	case c.azure == nil:
+		return true
 	}
-	if a.Azure == nil || !strings.EqualFold(a.Azure.ClientID, c.azure.ClientID) {
+	if !strings.EqualFold(a.Azure.ClientID, c.azure.ClientID) {
 		return false
 	}
 	return a.Azure.TenantID == "" || c.azure.TenantID == "" || strings.EqualFold(a.Azure.TenantID, c.azure.TenantID)

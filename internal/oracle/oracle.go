@@ -1,6 +1,7 @@
 // Package oracle answers what network policies do to one flow, slowly and literally. It is the
 // second implementation that tests compare the evaluator with (S62), written from docs/semantics.md
-// alone, one function per rule of that page.
+// alone, one function per rule of that page. What the layers say together is here too (AskLayers),
+// written in the same way from docs/layers.md.
 //
 // It is for tests only: the product must never import it, and it must never import the product's
 // policy, eval or report packages. It reads the Snapshot as it stands on every call and keeps nothing.
@@ -22,6 +23,7 @@ type Options struct {
 	BlockMetadata bool           // S27
 	Azure         bool           // S27: also Azure's address; without BlockMetadata it has no effect
 	NotEnforced   bool           // S26
+	TrustDomain   string         // L10; empty means that of Snapshot.Facts, or cluster.local
 }
 
 // Direction is the answer for one end of the flow.

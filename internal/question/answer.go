@@ -157,7 +157,7 @@ func (a *asking) answer() (*Answer, error) {
 	if err := a.entryFromOutside(); err != nil {
 		return nil, err
 	}
-	if err := a.served(); err != nil {
+	if err := a.r.served(&a.dst, a.port); err != nil {
 		return nil, err
 	}
 	if a.dst.Service != nil {

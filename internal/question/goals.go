@@ -19,6 +19,9 @@ func (r *Resolver) Goals(t Term) (End, []Goal, error) {
 	if err != nil {
 		return End{}, nil, err
 	}
+	if err := r.served(&e, t.Port); err != nil {
+		return End{}, nil, err
+	}
 	if e.Service != nil {
 		if err := r.targets(&e, t.Port); err != nil {
 			return End{}, nil, err

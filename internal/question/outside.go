@@ -115,17 +115,17 @@ func (r *Resolver) verdict(f *flow.Flow) flow.Verdict {
 	return v
 }
 
-// served refuses a question about ports that the service does not have.
-func (a *asking) served() error {
-	if a.dst.ExternalService == 0 {
+// served refuses a question about ports that the service outside does not have.
+func (r *Resolver) served(e *End, p PortTerm) error {
+	if e.ExternalService == 0 {
 		return nil
 	}
-	x := a.r.layers.Service(a.dst.ExternalService - 1)
+	x := r.layers.Service(e.ExternalService - 1)
 	switch {
-	case a.port.Name != "":
-		return errorf("only pods declare named ports: ask with a number", "%s has no port named %q", a.dst.Label, a.port.Name)
-	case a.port.Ports().Intersect(x.Ports).Empty():
-		return errorf("its ports are "+x.Ports.String(), "%s does not serve %s", a.dst.Label, AskedText(a.port))
+	case p.Name != "":
+		return errorf("only pods declare named ports: ask with a number", "%s has no port named %q", e.Label, p.Name)
+	case p.Ports().Intersect(x.Ports).Empty():
+		return errorf("its ports are "+x.Ports.String(), "%s does not serve %s", e.Label, AskedText(p))
 	}
 	return nil
 }

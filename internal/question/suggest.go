@@ -109,7 +109,7 @@ func (s *suggesting) otherLayers() {
 	for i := range s.part.Layers.Steps {
 		step := &s.part.Layers.Steps[i]
 		if step.Answer == layers.Deny && step.Reason != layers.ByPolicies {
-			s.why("%s denies it too, which no NetworkPolicy changes", step.Layer)
+			s.why("%s denies it, which no NetworkPolicy changes", step.Layer)
 		}
 	}
 }

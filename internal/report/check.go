@@ -45,8 +45,9 @@ type checkPrinter struct {
 	a    *question.Answer
 	o    CheckOptions
 
-	differ  differences
-	onePort bool // the part being printed is about a single port
+	differ    differences
+	onePort   bool // the part being printed is about a single port
+	sideWidth int  // of the names of directions in it
 }
 
 func (p *checkPrinter) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
@@ -116,6 +117,7 @@ func (p *checkPrinter) part(part *question.Part) {
 	d := &part.Decision
 	e := part.Ports.Entries()
 	p.onePort = len(e) == 1 && e[0].Range.First == e[0].Range.Last
+	p.sideWidth = sideWidth(part.Layers)
 	p.direction(indent, &d.Egress, d.Flow.From.Kind, subjectName(part.From))
 	p.direction(indent, &d.Ingress, d.Flow.To.Kind, subjectName(part.To))
 	if part.Layers != nil {
@@ -213,7 +215,7 @@ func endsWords(ends []string) string {
 func (p *checkPrinter) direction(indent string, d *eval.Direction, kind flow.Kind, subject string) {
 	word := d.Verdict.String()
 	pad := strings.Repeat(" ", max(0, len("allowed")-len(word)))
-	first := fmt.Sprintf("%s%-7s  %s%s  ", indent, d.Direction, word, pad)
+	first := fmt.Sprintf("%s%-*s  %s%s  ", indent, p.sideWidth, d.Direction, word, pad)
 	under := strings.Repeat(" ", len([]rune(first)))
 	reason := reasonWords(d, kind)
 	if d.Verdict == flow.Unknown || d.Verdict == flow.Ambiguous {
@@ -328,7 +330,7 @@ func (p *checkPrinter) tail() {
 	if p.o.Enforcement != "" {
 		p.line("\n  %s", names.Safe(p.o.Enforcement))
 		if p.a.IfEnforced != nil {
-			p.line("  %s", ifEnforcedWords(p.a.IfEnforced))
+			p.line("  %s", ifEnforcedWords(p.a.Verdict, p.a.IfEnforced))
 		}
 	}
 	notes := append(slices.Clone(p.a.Notes), p.o.Notes...)

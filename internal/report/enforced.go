@@ -6,17 +6,21 @@ import (
 
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/question"
 )
 
 // ifEnforcedWords says in one line what policies would do to a question if something enforced
-// them. The reason is that of the first part that would not be allowed.
-func ifEnforcedWords(a *question.Answer) string {
+// them; was is the verdict as nothing does. The reason is that of the first part that would not be allowed.
+func ifEnforcedWords(was string, a *question.Answer) string {
 	const start = "if policies were enforced, this would be "
 	if a.Verdict == flow.Allowed.String() {
 		ports := (&checkPrinter{a: a, differ: differencesOf(a.Parts)}).openPorts()
 		if a.AnyPort && ports != "every port" {
 			return start + "allowed on " + ports + " only"
+		}
+		if was != flow.Allowed.String() { // where nothing is issued for want of an enforced network
+			return start + "allowed"
 		}
 		return start + "allowed as well"
 	}
@@ -29,9 +33,18 @@ func ifEnforcedWords(a *question.Answer) string {
 		if a.Verdict == question.Partial {
 			word = "partly " + word
 		}
-		return start + word + "; " + strings.Join(againstWords(d), "; ")
+		return start + word + "; " + strings.Join(keepsWords(d, a.Parts[i].Layers), "; ")
 	}
 	return start + a.Verdict
+}
+
+// keepsWords says what keeps a connection from being allowed, in whatever layer.
+func keepsWords(d *eval.Decision, l *layers.Decision) []string {
+	keeps := layers.Unknown
+	if d.Verdict == flow.Denied {
+		keeps = layers.Deny
+	}
+	return append(againstWords(d), layerLines(l, keeps)...)
 }
 
 // againstWords says what keeps a connection from being allowed, for each direction that does.

@@ -129,11 +129,7 @@ func decisionLines(s *cluster.Snapshot, a *expect.Against) []string {
 			"ingress: " + reasonWords(&d.Ingress, d.Flow.To.Kind),
 		}, layerLines(a.Layers, layers.Allow)...)
 	}
-	keeps := layers.Unknown
-	if d.Verdict == flow.Denied {
-		keeps = layers.Deny
-	}
-	out := append(againstWords(d), layerLines(a.Layers, keeps)...)
+	out := keepsWords(d, a.Layers)
 	for i, side := range d.Directions() {
 		if side.Verdict != d.Verdict {
 			continue

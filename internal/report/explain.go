@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/internal/cluster"
@@ -266,12 +265,7 @@ func (b *page) endpoint(e *explain.Endpoint, several bool) {
 	}
 	labels := "no labels"
 	if len(e.Labels) > 0 {
-		pairs := make([]string, 0, len(e.Labels))
-		for k, v := range e.Labels {
-			pairs = append(pairs, k+"="+v)
-		}
-		slices.Sort(pairs)
-		labels = strings.Join(pairs, ", ")
+		labels = strings.Join(labelPairs(e.Labels), ", ")
 	}
 	b.line("%s  (%s; %s)", names.Safe(name), plural(len(e.Pods), "endpoint", "endpoints"), names.Safe(labels))
 	if e.HostNetwork {
@@ -280,6 +274,9 @@ func (b *page) endpoint(e *explain.Endpoint, several bool) {
 	}
 	for i := range e.Sides {
 		b.endpointSide(&e.Sides[i])
+	}
+	if e.Layers != nil {
+		b.endpointLayers(e.Layers)
 	}
 	if len(e.Entries) > 0 {
 		b.line("")

@@ -139,7 +139,7 @@ func CheckJSON(w io.Writer, s *cluster.Snapshot, a *question.Answer, o CheckOpti
 	}
 	out.Parts = parts(s, a, o.Trace)
 	if e := a.IfEnforced; e != nil {
-		out.IfEnforced = &ifEnforcedJSON{e.Verdict, ifEnforcedWords(e), parts(s, e, o.Trace)}
+		out.IfEnforced = &ifEnforcedJSON{e.Verdict, ifEnforcedWords(a.Verdict, e), parts(s, e, o.Trace)}
 	}
 	if g := a.Suggestion; g != nil {
 		out.Suggestion = &suggestionJSON{Objects: []any{}, Opens: []pairJSON{}, Count: g.Count, Why: append([]string{}, g.Why...)}

@@ -16,7 +16,11 @@ type explainJSON struct {
 	Schema    string              `json:"schema"`
 	Policy    *policyFactsJSON    `json:"policy,omitempty"`
 	Endpoints []endpointFactsJSON `json:"endpoints,omitempty"`
-	Notes     []string            `json:"notes"`
+	// Of Sallyport's own kinds.
+	AccessPolicy *accessFactsJSON   `json:"accessPolicy,omitempty"`
+	Identity     *identityFactsJSON `json:"workloadIdentity,omitempty"`
+	Service      *serviceFactsJSON  `json:"externalService,omitempty"`
+	Notes        []string           `json:"notes"`
 }
 
 type policyFactsJSON struct {
@@ -80,6 +84,8 @@ type endpointFactsJSON struct {
 	Egress      *effectJSON       `json:"egress,omitempty"`
 	Ingress     *effectJSON       `json:"ingress,omitempty"`
 	Entries     []entryJSON       `json:"entries,omitempty"`
+	// Layers is absent where only network policies speak.
+	Layers *endpointLayersJSON `json:"layers,omitempty"`
 }
 
 type effectJSON struct {
@@ -126,7 +132,7 @@ func ExplainEndpointsJSON(w io.Writer, list []explain.Endpoint, notes []string) 
 }
 
 func endpointFacts(e *explain.Endpoint) endpointFactsJSON {
-	out := endpointFactsJSON{End: e.Label, Pods: slices.Sorted(slices.Values(e.Pods)), Labels: e.Labels, HostNetwork: e.HostNetwork}
+	out := endpointFactsJSON{End: e.Label, Pods: slices.Sorted(slices.Values(e.Pods)), Labels: e.Labels, HostNetwork: e.HostNetwork, Layers: endpointLayers(e.Layers)}
 	out.Pods = slices.Compact(out.Pods)
 	if out.Labels == nil {
 		out.Labels = map[string]string{}

@@ -14,6 +14,14 @@ import (
 // layerWidth is that of the longest name of a layer.
 const layerWidth = len("external authentication")
 
+// sideWidth is how wide directions are written: as layers, where these stand below them.
+func sideWidth(d *layers.Decision) int {
+	if d == nil {
+		return len("ingress")
+	}
+	return layerWidth
+}
+
 // layersText says what each layer above the network answers, and what all of them make together.
 func (b *page) layersText(indent string, s *cluster.Snapshot, d *layers.Decision) {
 	var silent []string
@@ -105,7 +113,7 @@ func refsWords(list []layers.Ref) string {
 
 // layerReasons are the words for a reason; %s stands for what decided.
 var layerReasons = map[layers.Reason]string{
-	layers.ByProjection:         "projected into the network: no rule of %s admits this pod",
+	layers.ByProjection:         "projected into the network: no rule of %s allows the source",
 	layers.OwnNodeUnknown:       "whether it comes from the pod's own node, which %s does not keep out, is not known",
 	layers.NotRead:              "something could not be read that may have a say here",
 	layers.NotUnderstood:        "%s is not fully understood",
@@ -118,7 +126,7 @@ var layerReasons = map[layers.Reason]string{
 	layers.NoRuleAdmits:         "no rule admits the source: %s",
 	layers.SourceUnknown:        "as what the source appears there is not known for sure: %s",
 	layers.NothingAsked:         "nothing asks for an identity here",
-	layers.Issued:               "by %s",
+	layers.Issued:               "issued by %s",
 	layers.NotIssued:            "no WorkloadIdentity issues one that counts here",
 	layers.HostNetwork:          "a pod with hostNetwork is issued none: it shares its node's network",
 	layers.NoWorkload:           "only pods are issued identities",
@@ -128,7 +136,7 @@ var layerReasons = map[layers.Reason]string{
 	layers.NoAccessPolicy:       "no AccessPolicy names this target",
 	layers.AllowRule:            "allowed by %s",
 	layers.DenyRule:             "denied by %s",
-	layers.NoRuleMatches:        "no rule matches the identity in %s",
+	layers.NoRuleMatches:        "no rule of %s matches the identity",
 	layers.NothingSaid:          "nothing is said of its authentication",
 	layers.Admitted:             "admitted by %s",
 	layers.NotAdmitted:          "the identity is not admitted by %s",
@@ -140,10 +148,14 @@ var layerReasons = map[layers.Reason]string{
 func layerWords(s *layers.Step) string {
 	text := layerReasons[s.Reason]
 	switch {
+	case s.Reason == layers.ByPolicies && s.Answer == layers.None:
+		return "no network policy has a say"
+	case s.Reason == layers.ByPolicies:
+		return "network policies say so"
 	case s.Reason == layers.NoService:
 		return "no service is declared at this destination"
 	case s.Reason == layers.NoIdentity && s.Layer == layers.AccessPolicy:
-		text = "no rule matches an end without identity: %s"
+		text = "no rule of %s matches an end without identity"
 	}
 	if strings.Contains(text, "%s") {
 		what := "what is declared"

@@ -69,7 +69,7 @@ func matrixCells(r *analyze.Reach, o *ReachOptions, columns []int) ([][]string, 
 	for from := range cells {
 		cells[from] = make([]string, len(columns))
 		for k, to := range columns {
-			if !o.concerns(from, to) || r.Parties[from].External && r.Parties[to].External {
+			if !o.concerns(from, to) || r.OutsideOnly(from, to) {
 				continue
 			}
 			if row, ok := r.Between(from, to); ok {

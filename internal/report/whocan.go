@@ -74,7 +74,7 @@ func accessGroups(r *analyze.Reach, list []analyze.Access) []*accessGroup {
 		d := &a.Decision
 		key := fmt.Sprint(a.Verdict, a.To, a.Ports, d.Egress.Reason, d.Egress.Rule, d.Ingress.Reason, d.Ingress.Rule, r.Parties[a.From].External)
 		if a.Layers != nil {
-			key += fmt.Sprint(a.Layers.Steps)
+			key += fmt.Sprint(a.Layers.Steps, a.Layers.Services, a.Layers.Audit)
 		}
 		g, ok := at[key]
 		if !ok {
@@ -100,11 +100,39 @@ func (b *page) accessGroup(r *analyze.Reach, g *accessGroup) {
 		b.line("    check says why")
 		return
 	}
-	b.line("    egress   %s", reasonWords(&d.Egress, d.Flow.From.Kind))
-	b.line("    ingress  %s", reasonWords(&d.Ingress, d.Flow.To.Kind))
-	if g.first.Layers != nil {
-		b.layersText("    ", r.Model().Snapshot(), g.first.Layers)
+	if g.first.Layers == nil {
+		b.line("    egress   %s", reasonWords(&d.Egress, d.Flow.From.Kind))
+		b.line("    ingress  %s", reasonWords(&d.Ingress, d.Flow.To.Kind))
+		return
 	}
+	if text := shownWords(r, g.first); text != "" {
+		b.line("    shown for %s", text)
+	}
+	b.accessSide(&d.Egress, d.Flow.From.Kind)
+	b.accessSide(&d.Ingress, d.Flow.To.Kind)
+	b.layersText("    ", r.Model().Snapshot(), g.first.Layers)
+}
+
+// shownWords names the one connection whose layers are shown, where the access is more than that.
+func shownWords(r *analyze.Reach, a *analyze.Access) string {
+	f := witnessOf(r.Model().Snapshot(), &a.Decision.Flow)
+	e := a.Ports.Entries()
+	switch onePort := len(e) == 1 && e[0].Range.First == e[0].Range.Last; {
+	case a.Verdict == "partial":
+		return names.Safe(f.From+" → "+f.To) + "  " + f.Port + ": not every pod and address is answered like that, check tells them apart"
+	case !onePort:
+		return f.Port + ": other ports may be decided by others"
+	}
+	return ""
+}
+
+// accessSide prints a direction in line with the layers.
+func (b *page) accessSide(d *eval.Direction, kind flow.Kind) {
+	why := "check says why"
+	if d.Verdict == flow.Allowed {
+		why = reasonWords(d, kind)
+	}
+	b.line("    %-*s  %-7s  %s", layerWidth, d.Direction, d.Verdict, why)
 }
 
 type whoCanJSON struct {
@@ -122,8 +150,9 @@ type accessJSON struct {
 	Ports   []string  `json:"ports"`
 	Egress  *ruleJSON `json:"egressRule,omitempty"`
 	Ingress *ruleJSON `json:"ingressRule,omitempty"`
-	// Layers is absent where only network policies speak.
-	Layers *jointJSON `json:"layers,omitempty"`
+	// Layers and the connection that they are of are absent where only network policies speak.
+	Layers  *jointJSON   `json:"layers,omitempty"`
+	Witness *witnessJSON `json:"witness,omitempty"`
 }
 
 // WhoCanJSON prints who may open connections to something as JSON.
@@ -133,7 +162,11 @@ func WhoCanJSON(w io.Writer, r *analyze.Reach, list []analyze.Access, o WhoCanOp
 		a := &list[i]
 		for _, from := range endNames(&r.Parties[a.From]) {
 			for _, to := range endNames(&r.Parties[a.To]) {
-				out.Sources = append(out.Sources, accessJSON{from, to, a.Verdict, a.Ports.Strings(), deciding(&a.Decision.Egress), deciding(&a.Decision.Ingress), joint(r.Model().Snapshot(), a.Layers)})
+				row := accessJSON{from, to, a.Verdict, a.Ports.Strings(), deciding(&a.Decision.Egress), deciding(&a.Decision.Ingress), joint(r.Model().Snapshot(), a.Layers), nil}
+				if a.Layers != nil {
+					row.Witness = witnessOf(r.Model().Snapshot(), &a.Decision.Flow)
+				}
+				out.Sources = append(out.Sources, row)
 			}
 		}
 	}

@@ -38,6 +38,10 @@ var resources = map[string]resource{
 	"rbac.authorization.k8s.io/v1/Role":                            {"/apis/rbac.authorization.k8s.io/v1", "roles", true, false},
 	"rbac.authorization.k8s.io/v1/RoleBinding":                     {"/apis/rbac.authorization.k8s.io/v1", "rolebindings", true, false},
 	"apiextensions.k8s.io/v1/CustomResourceDefinition":             {"/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", false, false},
+	"sallyport.dev/v1alpha1/WorkloadIdentity":                      {"/apis/sallyport.dev/v1alpha1", "workloadidentities", true, true},
+	"sallyport.dev/v1alpha1/AccessPolicy":                          {"/apis/sallyport.dev/v1alpha1", "accesspolicies", true, true},
+	"sallyport.dev/v1alpha1/ExternalService":                       {"/apis/sallyport.dev/v1alpha1", "externalservices", true, true},
+	"sallyport.dev/v1alpha1/ClusterExternalService":                {"/apis/sallyport.dev/v1alpha1", "clusterexternalservices", false, true},
 }
 
 // object is a manifest.

@@ -184,19 +184,24 @@ func (a *authority) client(user string) (*http.Client, error) {
 
 // request sends an object as the administrator and gives the answer's body.
 func (s *Server) request(method, path string, object any) ([]byte, error) {
-	var body io.Reader
-	if object != nil {
-		data, err := json.Marshal(object)
-		if err != nil {
-			return nil, err
-		}
-		body = bytes.NewReader(data)
+	header := http.Header{"Content-Type": {"application/json"}}
+	if object == nil {
+		return s.send(method, path, nil, header)
 	}
-	r, err := http.NewRequest(method, s.URL+path, body)
+	data, err := json.Marshal(object)
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Content-Type", "application/json")
+	return s.send(method, path, data, header)
+}
+
+// send sends a request as the administrator and gives the answer's body.
+func (s *Server) send(method, path string, body []byte, header http.Header) ([]byte, error) {
+	r, err := http.NewRequest(method, s.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header = header
 	resp, err := s.client.Do(r)
 	if err != nil {
 		return nil, err

@@ -35,7 +35,8 @@ func (w *World) eachNPRule(do func(npRule)) {
 }
 
 // Shuffle reorders everything that has no order (S10, S61): objects, the rules, peers, ports and
-// policyTypes of NetworkPolicies, the peers and protocols of cluster policies. Verdicts and reasons
+// policyTypes of NetworkPolicies, the peers and protocols of cluster policies, and of the resources of
+// layers everything but the sources of a service (L31). Verdicts and reasons
 // stay; the indices of the deciding rule may not.
 func Shuffle(w World, seed uint64) World {
 	w = w.clone()
@@ -75,6 +76,7 @@ func Shuffle(w World, seed uint64) World {
 			shuffle(r, spec.Egress[j].Protocols)
 		}
 	}
+	shuffleLayers(r, &w)
 	return w
 }
 

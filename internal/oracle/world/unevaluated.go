@@ -43,7 +43,7 @@ func drawForeign(t *rapid.T, i int) cluster.ForeignPolicy {
 func (w World) header() map[string]any {
 	h := map[string]any{"apiVersion": "sallyport.dev/v1alpha1", "kind": "Snapshot"}
 	for key, missing := range map[string]cluster.Missing{"unreadable": cluster.MissingPolicies,
-		"unreadableForeign": cluster.MissingForeign, "incomplete": cluster.MissingObjects} {
+		"unreadableForeign": cluster.MissingForeign, "unreadableLayers": cluster.MissingLayers, "incomplete": cluster.MissingObjects} {
 		var list []string
 		for _, u := range w.Unreadable {
 			if u.Missing == missing {

@@ -15,6 +15,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/netset"
 )
@@ -36,6 +37,11 @@ type World struct {
 	NetworkPolicies []NetworkPolicy
 	ClusterPolicies []ClusterPolicy
 	PodCIDRs        []netip.Prefix // Facts.PodCIDRs: no manifest can say it
+	// What layers beside the network are about (L1). A service without namespace is a ClusterExternalService.
+	// Of the laws only Shuffle knows these.
+	Identities     []Own[v1alpha1.WorkloadIdentity]
+	AccessPolicies []Own[v1alpha1.AccessPolicy]
+	External       []Own[v1alpha1.ExternalService]
 	// What is not evaluated: policies of other engines, and what could not be read (S2, S33).
 	ForeignPolicies []cluster.ForeignPolicy
 	Unreadable      []cluster.Unreadable
@@ -60,7 +66,7 @@ type ClusterPolicy struct {
 func (w World) fromServer() bool {
 	return len(w.Unreadable) > 0 ||
 		slices.ContainsFunc(w.NetworkPolicies, func(p NetworkPolicy) bool { return p.FromServer }) ||
-		slices.ContainsFunc(w.ClusterPolicies, func(p ClusterPolicy) bool { return p.FromServer })
+		slices.ContainsFunc(w.ClusterPolicies, func(p ClusterPolicy) bool { return p.FromServer }) || w.ownFromServer()
 }
 
 // Snapshot gives the world as a reader would, sorted as the Snapshot's doc demands. The result
@@ -84,6 +90,7 @@ func (w World) Snapshot() *cluster.Snapshot {
 		}
 		s.ClusterPolicies = append(s.ClusterPolicies, cp)
 	}
+	w.addLayers(s)
 	s.Namespaces = w.namespaces(s)
 	s.Nodes = w.nodes(s)
 	sortSnapshot(s)
@@ -105,6 +112,15 @@ func sortSnapshot(s *cluster.Snapshot) {
 	})
 	slices.SortFunc(s.ForeignPolicies, func(a, b cluster.ForeignPolicy) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.Identities, func(a, b cluster.WorkloadIdentity) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.AccessPolicies, func(a, b cluster.AccessPolicy) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(s.External, func(a, b cluster.ExternalService) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
 	slices.SortFunc(s.Unreadable, func(a, b cluster.Unreadable) int { return strings.Compare(a.Why, b.Why) })
 }
@@ -215,7 +231,7 @@ func replicas(d *appsv1.Deployment) []cluster.Pod {
 
 func podOf(namespace, name string, labels map[string]string, spec *corev1.PodSpec) cluster.Pod {
 	p := cluster.Pod{Namespace: namespace, Name: name, Labels: labels, HostNetwork: spec.HostNetwork,
-		NodeName: spec.NodeName, Account: "default"}
+		NodeName: spec.NodeName, Account: cmp.Or(spec.ServiceAccountName, "default")}
 	for _, c := range spec.Containers {
 		for _, port := range c.Ports {
 			proto, err := netset.ParseProto(string(port.Protocol))
@@ -251,5 +267,6 @@ func (w World) clone() World {
 		p.Object = *p.Object.DeepCopy()
 		out.ClusterPolicies = append(out.ClusterPolicies, p)
 	}
+	w.cloneLayers(&out)
 	return out
 }

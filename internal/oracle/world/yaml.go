@@ -43,6 +43,15 @@ func (w World) YAML() string {
 	for _, p := range w.ForeignPolicies {
 		add(foreignObject(p))
 	}
+	for _, o := range w.Identities {
+		add(o.Object)
+	}
+	for _, o := range w.AccessPolicies {
+		add(o.Object)
+	}
+	for _, o := range w.External {
+		add(o.Object)
+	}
 	var head string
 	for _, c := range w.PodCIDRs {
 		head += "# --pod-cidr " + c.String() + "\n"
@@ -79,7 +88,7 @@ func dropNoise(tree map[string]any) {
 	for key, value := range tree {
 		child, isMap := value.(map[string]any)
 		switch {
-		case key == "creationTimestamp" && value == nil:
+		case (key == "creationTimestamp" || key == "admitted") && value == nil:
 			delete(tree, key)
 		case isMap && len(child) == 0 && (key == "resources" || key == "strategy" || key == "spec"):
 			delete(tree, key)

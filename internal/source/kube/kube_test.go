@@ -136,6 +136,8 @@ func unread(s *cluster.Snapshot) string {
 			out = append(out, u.Why)
 		case cluster.MissingForeign:
 			out = append(out, "foreign: "+u.Why)
+		case cluster.MissingLayers:
+			out = append(out, "layers: "+u.Why)
 		}
 	}
 	return strings.Join(out, "\n")
@@ -259,6 +261,57 @@ func TestNothingReadTwice(t *testing.T) {
 	}
 }
 
+// layers has an object of each of Sallyport's own kinds.
+const layers = `
+apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadIdentity
+metadata: {name: web, namespace: shop}
+spec: {serviceAccountName: web}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: db, namespace: shop}
+spec: {mode: Audit, target: {pods: {podSelector: {matchLabels: {app: db}}}}, rules: [{action: Allow, from: [{serviceAccount: {name: web}}]}]}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: ExternalService
+metadata: {name: sql, namespace: other}
+spec: {names: [sql.example.org], ports: [{port: 1433}]}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: ClusterExternalService
+metadata: {name: registry}
+spec: {names: [registry.example.org], ports: [{port: 443, quic: true}]}
+---`
+
+// TestOwnKinds: they are read like everything else, of the whole cluster or of one namespace.
+func TestOwnKinds(t *testing.T) {
+	server, c := fake(t, layers+shop)
+	of := func(s *cluster.Snapshot) string {
+		var out []string
+		for i := range s.Identities {
+			out = append(out, s.Identities[i].Namespace+"/"+s.Identities[i].Name)
+		}
+		for i := range s.AccessPolicies {
+			out = append(out, s.AccessPolicies[i].String()+" "+string(s.AccessPolicies[i].Spec.Mode))
+		}
+		for i := range s.External {
+			out = append(out, s.External[i].String()+" "+s.External[i].Origin.String()+fmt.Sprint(s.External[i].NotUnderstood))
+		}
+		return strings.Join(out, "\n")
+	}
+	const registry = "clusterexternalservice/registry resource version 104[unknown field spec.ports[0].quic]"
+	s := mustRead(t, c, Options{})
+	if diff := cmp.Diff("shop/web\nshop/db Audit\n"+registry+"\nother/externalservice/sql resource version 103[]", of(s)); diff != "" || unread(s)+notes(s) != "" {
+		t.Errorf("%s%s%s", diff, unread(s), notes(s))
+	}
+	server.Fault = fakeapi.Forbid([]string{"shop"}, "pods")
+	s = mustRead(t, c, Options{Namespace: "shop"})
+	if diff := cmp.Diff("shop/web\nshop/db Audit\n"+registry, of(s)); diff != "" {
+		t.Errorf("of one namespace: %s", diff)
+	}
+}
+
 // TestMissing has what a user may not list, or what the server cannot say, and what becomes of it.
 func TestMissing(t *testing.T) {
 	const clusterPolicy = `
@@ -273,6 +326,7 @@ kind: CiliumNetworkPolicy
 metadata: {name: l7, namespace: shop}
 ---`
 	newer := fakeapi.Kind{Group: "policy.networking.k8s.io", Version: "v1beta1", Kind: "ClusterNetworkPolicy"}
+	newerAccess := fakeapi.Kind{Group: "sallyport.dev", Version: "v1", Kind: "AccessPolicy", Namespaced: true}
 	unheard := fakeapi.Kind{Group: "policy.networking.k8s.io", Version: "v1", Kind: "TenantFence"}
 	ofVersion := func(version string) fakeapi.Kind {
 		return fakeapi.Kind{Group: "policy.networking.k8s.io", Version: version, Kind: "ClusterNetworkPolicy"}
@@ -331,6 +385,23 @@ metadata: {name: l7, namespace: shop}
 			}
 			return false
 		}, unread: "foreign: GET http"},
+		{name: "identities", objects: layers, fault: fakeapi.Forbid(nil, "workloadidentities.sallyport.dev"),
+			unread: `layers: not allowed to list workloadidentities.sallyport.dev (workloadidentities.sallyport.dev is forbidden: User "jane"`},
+		{name: "services outside, of the cluster", objects: layers, fault: fakeapi.Forbid([]string{"shop"}, "clusterexternalservices.sallyport.dev"), options: Options{Namespace: "shop"},
+			unread: "layers: not allowed to list clusterexternalservices.sallyport.dev"},
+		{name: "own kinds that do not exist are not missed", fault: fakeapi.Forbid(nil, "accesspolicies.sallyport.dev", "workloadidentities.sallyport.dev", "externalservices.sallyport.dev")},
+		{name: "access policies of another version", kinds: []fakeapi.Kind{newerAccess}, fault: other("accesspolicies", `{"metadata":{"name":"a"}}`),
+			unread: "layers: the server has AccessPolicy as sallyport.dev/v1 only, and v1alpha1 is read"},
+		{name: "no access policies of another version", kinds: []fakeapi.Kind{newerAccess}, fault: other("accesspolicies", "")},
+		{name: "access policies of another version that may not be listed", kinds: []fakeapi.Kind{newerAccess}, fault: fakeapi.Forbid(nil, "accesspolicies.sallyport.dev"),
+			unread: "layers: the server has AccessPolicy as sallyport.dev/v1 only"},
+		{name: "access policies whose server is not well", objects: layers, fault: func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/accesspolicies") {
+				return false
+			}
+			fakeapi.Refuse(w, 500, "InternalError", "conversion webhook failed")
+			return true
+		}, unread: "layers: GET http"},
 		{name: "pods", fault: fakeapi.Forbid(nil, "pods"), fails: "not allowed to list pods in all namespaces, so there is nothing to answer about"},
 		{name: "pods, nor those of a namespace", fault: fakeapi.Forbid(nil, "pods"), options: Options{Namespace: "shop"}, fails: "not allowed to list pods in any namespace"},
 		{name: "namespaces", fault: fakeapi.Forbid(nil, "namespaces"), note: "not read: namespaces; their labels are unknown"},

@@ -190,12 +190,12 @@ func (r *reader) scoped(ctx context.Context, res *objects.Resource, l *listing) 
 }
 
 // tolerable tells whether an answer without a kind is still worth something, and true. What is missing
-// of another engine or of Gateway API, whose servers are often not well, must not stand in its way.
+// of another engine, of identities or of Gateway API, whose servers are often not well, must not stand in its way.
 func (r *reader) tolerable(res *objects.Resource, err error) bool {
 	if isForbidden(err) || isStatus(err, http.StatusNotFound) {
 		return true
 	}
-	return asStatus(err) != nil && (res.Foreign || res.Versions == nil)
+	return asStatus(err) != nil && (res.Foreign || res.Layer || res.Versions == nil)
 }
 
 func (r *reader) take(res *objects.Resource, got *result) {

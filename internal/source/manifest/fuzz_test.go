@@ -13,7 +13,7 @@ import (
 // that can be printed, and twice in the same.
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{
-		"", account("a"), accountJSON("a"), brokenPolicy, "---\n---\n...\n", "%YAML 1.1\n---\na: 1\n", "{{ x }}", "\xFF\xFE", "\uFEFFa: b",
+		"", account("a"), accountJSON("a"), brokenPolicy, brokenOwn, "---\n---\n...\n", "%YAML 1.1\n---\na: 1\n", "{{ x }}", "\xFF\xFE", "\uFEFFa: b",
 		"a: &a [*a]\n", "<<: {a: b}\n", "a: !!binary x\n", "? [a]\n: b\n", "[1, {\"a\":", `{"items":[{"kind":"Pod"}],"kind":"PodList","apiVersion":"v1"}`,
 		`{"a":1} {"b":2}` + "\n---\nc: 3", "apiVersion: v1\nkind: List\nitems:\n- " + strings.ReplaceAll(brokenPolicy, "\n", "\n  ") + "\n",
 		"apiVersion: sallyport.dev/v1alpha1\nkind: Snapshot\n---\n" + brokenPolicy, strings.ReplaceAll(brokenPolicy, "\n", "\r\n"),

@@ -71,6 +71,41 @@ func accountJSON(name string) string {
 	return `{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "` + name + `"}}`
 }
 
+const brokenOwn = `apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadIdentity
+metadata: {name: web, namespace: shop}
+spec:
+  serviceAccountName: web
+  jwt:
+    audiences:
+    - db
+    - db
+    lifetime: 2h
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  target:
+    pods:
+      podSelector:
+        matchLabels:
+          app:
+  rules:
+  - action: Allow
+    from:
+    - serviceAccount: {nam: web}
+  -
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: ClusterExternalService
+metadata: {name: sql}
+spec:
+  cidrs:
+  - 192.0.2.0/24
+  - 192.0.2.1/24
+`
+
 const brokenPolicy = `apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
@@ -103,6 +138,14 @@ func TestStreams(t *testing.T) {
 		{"broken policy", account("a") + "---\n" + brokenPolicy,
 			"f.yaml:15: NetworkPolicy default/p: unknown field spec.ingress[0].from[1].podSelectr (hint: did you mean podSelector?)\n" +
 				"f.yaml:18: NetworkPolicy default/p: spec.ingress[0].ports[1].port 0 is not between 1 and 65535"},
+		{"broken identity and access", brokenOwn,
+			`f.yaml:9: WorkloadIdentity shop/web: spec.jwt.audiences[1] "db" is in the list twice
+f.yaml:10: WorkloadIdentity shop/web: spec.jwt.lifetime "2h" does not lie between 1m and 1h
+f.yaml:20: AccessPolicy shop/db: spec.target.pods.podSelector.matchLabels.app has no value (hint: write '' if the empty one is meant)
+f.yaml:24: AccessPolicy shop/db: unknown field spec.rules[0].from[0].serviceAccount.nam (hint: did you mean name?)
+f.yaml:25: AccessPolicy shop/db: spec.rules[1] is empty (hint: fill the item in or leave it out)
+f.yaml:30: ClusterExternalService sql: spec.ports is missing
+f.yaml:33: ClusterExternalService sql: spec.cidrs[1] "192.0.2.1/24" has host bits (hint: write 192.0.2.0/24)`},
 		{"two broken documents", "a: b: c\n---\n" + account("a") + "---\n[\n", "f.yaml:1: this is not YAML: mapping values are not allowed in this context\nf.yaml:8: this is not YAML: did not find expected node content"},
 		{"template", "apiVersion: v1\nkind: {{ .Values.kind }}\nmetadata: {{- include \"x\" . }}\n",
 			"f.yaml:2: this is not YAML: did not find expected node content (hint: this looks like a Helm template; render it first: helm template … | sallyport … -f -)"},

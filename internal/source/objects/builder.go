@@ -198,6 +198,16 @@ func (b *Builder) failDoc(d Doc, e InputError) {
 	b.failFrom(d.FromServer, &e, cluster.MissingPolicies)
 }
 
+// failPolicy is failDoc for what was meant to be one of the kinds that are read strictly.
+func (b *Builder) failPolicy(d Doc, gk groupKind, e InputError) {
+	e.Origin = withoutLines(d.Origin)
+	missing := cluster.MissingPolicies
+	if gk.group == groupOwn || slices.Contains(ownKinds, gk.kind) {
+		missing = cluster.MissingLayers
+	}
+	b.failFrom(d.FromServer, &e, missing)
+}
+
 // failFrom reports a problem of a file's object as an error. One odd object of a server must not
 // hide the whole cluster, so that is listed as unreadable instead.
 func (b *Builder) failFrom(server bool, e *InputError, missing cluster.Missing) {
@@ -216,7 +226,7 @@ func (b *Builder) failFrom(server bool, e *InputError, missing cluster.Missing) 
 func (b *Builder) addUntyped(d Doc, head typeMeta) {
 	for _, kind := range policyKinds {
 		if head.Kind == kind {
-			b.failDoc(d, InputError{Object: kind, Problem: "apiVersion is missing", Hint: "apiVersion: " + apiVersionOf(kind)})
+			b.failPolicy(d, groupKind{kind: kind}, InputError{Object: kind, Problem: "apiVersion is missing", Hint: "apiVersion: " + apiVersionOf(kind)})
 			return
 		}
 	}

@@ -154,7 +154,11 @@ func (p *policy) one(n node, fields ...string) (node, bool) {
 	if len(set) > 1 {
 		what = "set are " + strings.Join(set, " and ")
 	}
-	p.add(n.path, n.path+" needs exactly one of "+strings.Join(fields, ", ")+", but "+what, "")
+	wanted := "exactly one of "
+	if len(fields) == 1 {
+		wanted = ""
+	}
+	p.add(n.path, n.path+" needs "+wanted+strings.Join(fields, ", ")+", but "+what, "")
 	return node{}, false
 }
 

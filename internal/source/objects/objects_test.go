@@ -236,6 +236,27 @@ kind: GlobalNetworkPolicy
 metadata: {name: g}
 spec: {selector: all()}
 ---
+apiVersion: sallyport.dev/v1alpha1
+kind: WorkloadIdentity
+metadata: {name: web, namespace: shop, labels: {a: hunter2}, annotations: {x: hunter2, sallyport.dev/why: because}}
+spec: {serviceAccountName: web, jwt: {audiences: [db], lifetime: 10m}, x509: {dnsNames: [web.shop]}}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: db, namespace: shop, annotations: {x: hunter2}, managedFields: [{manager: hunter2}]}
+spec: {target: {pods: {podSelector: {matchLabels: {app: db}}, ports: [{port: pg}, {port: 80, endPort: 90}]}}, rules: [{action: Allow, from: [{serviceAccount: {name: web}}]}]}
+status: {conditions: [{type: Ready, status: "True", reason: R, message: hunter2, lastTransitionTime: "2026-01-01T00:00:00Z"}]}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: ExternalService
+metadata: {name: sql, namespace: shop, annotations: {x: hunter2}}
+spec: {names: [sql.example.org], ports: [{port: 1433}], firewall: {}, authentication: {mode: IdentityOnly, admitted: []}}
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: ClusterExternalService
+metadata: {name: registry, annotations: {x: hunter2}}
+spec: {cidrs: [192.0.2.0/24], ports: [{port: 443}], sources: [{podAddresses: true}]}
+---
 apiVersion: v1
 kind: Secret
 metadata: {name: s, namespace: shop}
@@ -330,7 +351,12 @@ spec:
   tier: Admin
   priority: 10
   subject: {galaxy: {}}
-  ingress: [{action: Deny, from: [{planet: {}}, {namespaces: {}}], protocols: [{quic: {}}]}]`
+  ingress: [{action: Deny, from: [{planet: {}}, {namespaces: {}}], protocols: [{quic: {}}]}]
+---
+apiVersion: sallyport.dev/v1alpha1
+kind: AccessPolicy
+metadata: {name: future, namespace: shop}
+spec: {target: {galaxy: {}}, rules: [{action: Allow, from: [{passport: x}, {serviceAccount: {name: web}}]}, {action: Beam}]}`
 
 func TestPrune(t *testing.T) {
 	for _, d := range docs(t, world) {

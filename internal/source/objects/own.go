@@ -5,7 +5,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	kjson "sigs.k8s.io/json"
@@ -33,18 +32,23 @@ type own struct {
 	external *v1alpha1.ExternalServiceSpec
 }
 
+// maxOwnProblems is how many problems of one object are kept: nobody reads more, and each one is compared with those
+// before it.
+const maxOwnProblems = 500
+
 // readOwn reads an object of Sallyport's own group, as strictly as its CRD's schema (L2). The checks run on the
 // JSON tree, because the Go types no longer tell what is missing from what is empty.
 func (p *policy) readOwn(kind string, data []byte) {
 	tree, _ := decodeTree(data)
 	root := node{v: tree}
+	p.most = maxOwnProblems
 	switch kind {
 	case kindIdentity:
 		obj := &v1alpha1.WorkloadIdentity{}
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkIdentity(spec)
 		}
-		if anyUnder(p.problems, "spec.serviceAccountName") {
+		if p.cut() || anyUnder(p.problems, "spec.serviceAccountName") {
 			obj.Spec.ServiceAccountName = "" // which stands for all of the namespace (L4)
 		}
 		defaultIdentity(&obj.Spec)
@@ -53,6 +57,9 @@ func (p *policy) readOwn(kind string, data []byte) {
 		obj := &v1alpha1.AccessPolicy{}
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkAccess(spec)
+		}
+		if p.cut() { // and so nothing is known of what
+			obj.Spec = v1alpha1.AccessPolicySpec{}
 		}
 		if len(p.problems) > 0 {
 			p.keepAccess(&obj.Spec)
@@ -64,16 +71,28 @@ func (p *policy) readOwn(kind string, data []byte) {
 		if spec, ok := p.ownSpec(root, data, obj); ok {
 			p.checkExternal(spec)
 		}
+		p.cut()
 		defaultExternal(&obj.Spec)
 		p.own = &own{external: &obj.Spec}
 	}
 }
 
-// ownSpec decodes an object and gives the place of its spec; ok is false where there is none.
+// cut drops problems beyond those that are kept, and says so; it tells whether it did.
+func (p *policy) cut() bool {
+	if !p.full() {
+		return false
+	}
+	p.problems = append(p.problems[:p.most], problem{text: "it has more problems than are listed"})
+	return true
+}
+
+// ownSpec decodes an object and gives the place of its spec; ok is false where there is none, or nothing to add.
 func (p *policy) ownSpec(root node, data []byte, obj any) (spec node, ok bool) {
 	p.problems = slices.DeleteFunc(decodeInto(data, obj, true), func(q problem) bool { return under(q.path, "status") })
 	for _, path := range nullItems("", root.v) {
-		p.add(path, path+" is empty", "fill the item in or leave it out")
+		if !under(path, "status") {
+			p.add(path, path+" is empty", "fill the item in or leave it out")
+		}
 	}
 	var meta struct {
 		Metadata metav1.ObjectMeta `json:"metadata"`
@@ -83,6 +102,9 @@ func (p *policy) ownSpec(root node, data []byte, obj any) (spec node, ok bool) {
 		meta.Metadata.Namespace, _ = root.child("metadata").child("namespace").v.(string)
 	}
 	p.takeNames(&meta.Metadata)
+	if p.full() {
+		return spec, false // enough to say already
+	}
 	return p.required(root, "spec")
 }
 
@@ -125,7 +147,7 @@ func (p *policy) checkOwnCount(list node, least, most int) {
 	switch {
 	case !ok:
 	case len(items) < least:
-		p.add(list.path, list.path+" is empty, which is not valid here", "leave it out if nothing is meant")
+		p.add(list.path, fmt.Sprintf("%s is empty, at least %d is needed", list.path, least), "")
 	case len(items) > most:
 		p.add(list.path, fmt.Sprintf("%s has %d items, at most %d are allowed", list.path, len(items), most), "")
 	}
@@ -156,11 +178,30 @@ func (p *policy) checkLabels(n node, most int) {
 	if len(m) > most {
 		p.add(n.path, fmt.Sprintf("%s has %d labels, at most %d are allowed", n.path, len(m), most), "")
 	}
+	p.checkLabelValues(n)
 	labels := map[string]string{}
 	for k, v := range maps.All(m) {
 		if s, ok := v.(string); ok {
 			labels[k] = s
 		}
 	}
-	p.checkSelector(strings.TrimSuffix(n.path, "."), &metav1.LabelSelector{MatchLabels: labels})
+	p.checkSelector(n.path, &metav1.LabelSelector{MatchLabels: labels})
+}
+
+// checkPodSelector checks a selector of pods, which may be absent.
+func (p *policy) checkPodSelector(n node) {
+	p.checkLabelValues(n.child("matchLabels"))
+	p.checkSelectorNode(n)
+}
+
+// checkLabelValues refuses labels without a value, such as a template leaves where one was forgotten: an API
+// server drops them, so that the selector selects more than anybody meant.
+func (p *policy) checkLabelValues(n node) {
+	m, _ := n.v.(map[string]any)
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if m[k] == nil {
+			at := joinPath(n.path, k)
+			p.add(at, at+" has no value", "write '' if the empty one is meant")
+		}
+	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	spiffeIDPattern     = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}(/[a-zA-Z0-9._-]+)+$`)
-	spiffePrefixPattern = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}(/[a-zA-Z0-9._-]+)*$`)
+	spiffeIDPattern     = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}(/([.]*[a-zA-Z0-9_-][a-zA-Z0-9._-]*|[.]{3,}))+$`)
+	spiffePrefixPattern = regexp.MustCompile(`^spiffe://[a-z0-9._-]{1,255}(/([.]*[a-zA-Z0-9_-][a-zA-Z0-9._-]*|[.]{3,}))*$`)
 	dotSegment          = regexp.MustCompile(`/\.\.?(/|$)`)
 	labelPattern        = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 	portNamePattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$`)
@@ -56,12 +56,12 @@ func (p *policy) checkTarget(target node) {
 	if strings.HasSuffix(field.path, ".externalService") {
 		p.checkEnum(field.child("kind"), []string{kindExternal, kindClusterExternal})
 		if name, ok := p.required(field, "name"); ok {
-			p.text(name, 1, 253, nil, "")
+			p.text(name, 1, 253, dnsPattern, "an object's name")
 		}
 		return
 	}
 	if s, ok := p.required(field, "podSelector"); ok {
-		p.checkSelectorNode(s)
+		p.checkPodSelector(s)
 	}
 	ports := field.child("ports")
 	p.checkOwnCount(ports, 1, 32)
@@ -109,7 +109,7 @@ func (p *policy) checkAccessPeer(peer node) {
 	case strings.HasSuffix(field.path, ".serviceAccount"):
 		p.text(field.child("namespace"), 0, 63, labelPattern, "a namespace's name")
 		if name, ok := p.required(field, "name"); ok {
-			p.text(name, 1, 253, nil, "")
+			p.text(name, 1, 253, dnsPattern, "a service account's name")
 		}
 	case strings.HasSuffix(field.path, ".spiffeID"):
 		p.checkSPIFFE(field, spiffeIDPattern, "a SPIFFE ID such as spiffe://example.org/ns/shop/sa/web")
@@ -119,10 +119,10 @@ func (p *policy) checkAccessPeer(peer node) {
 }
 
 func (p *policy) checkSPIFFE(n node, pattern *regexp.Regexp, wanted string) {
-	p.text(n, 0, 2048, pattern, wanted)
 	if s, ok := n.v.(string); ok && dotSegment.MatchString(s) {
 		p.add(n.path, n.path+" "+quoteShort(s)+" has . or .. as a segment of its path", "")
 	}
+	p.text(n, 0, 2048, pattern, wanted)
 }
 
 // keepAccess takes out of a policy of a server what was not understood, so that it denies no less than it may mean

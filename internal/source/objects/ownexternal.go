@@ -130,7 +130,7 @@ func (p *policy) checkAuthentication(auth node) {
 	if mode, ok := p.required(auth, "mode"); ok {
 		p.checkEnum(mode, []string{string(v1alpha1.IdentityOnly), string(v1alpha1.IdentityOrPassword)})
 	}
-	p.text(auth.child("resource"), 0, 512, nil, "")
+	p.checkResource(auth.child("resource"))
 	admitted := auth.child("admitted")
 	p.checkOwnCount(admitted, 0, 256)
 	for _, n := range admitted.items() {

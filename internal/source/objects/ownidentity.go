@@ -25,9 +25,9 @@ var (
 
 func (p *policy) checkIdentity(spec node) {
 	if account, ok := p.required(spec, "serviceAccountName"); ok {
-		p.text(account, 1, 253, nil, "")
+		p.text(account, 1, 253, dnsPattern, "a service account's name")
 	}
-	p.checkSelectorNode(spec.child("podSelector"))
+	p.checkPodSelector(spec.child("podSelector"))
 	x509 := spec.child("x509")
 	p.checkLifetime(x509.child("lifetime"), 5*time.Minute, 24*time.Hour, "5m and 24h")
 	p.set(x509.child("dnsNames"), 0, 16, func(n node) { p.text(n, 0, 253, wildcardPattern, "a DNS name") })

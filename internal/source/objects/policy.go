@@ -19,6 +19,7 @@ type policy struct {
 	raw      []byte // as it was given, for Pruned
 	names    nameMeta
 	problems []problem
+	most     int // problems that are kept; 0: all
 	notes    []problem
 	network  *networkingv1.NetworkPolicy
 	cluster  *policyv1alpha2.ClusterNetworkPolicy
@@ -44,9 +45,12 @@ func readPolicy(kind string, data []byte) *policy {
 	return p
 }
 
+// full tells whether no more problems are kept.
+func (p *policy) full() bool { return p.most > 0 && len(p.problems) >= p.most }
+
 // add records a problem unless its place already has one.
 func (p *policy) add(path, text, hint string) {
-	if !covered(p.problems, path) {
+	if !p.full() && !covered(p.problems, path) {
 		p.problems = append(p.problems, problem{path: path, text: text, hint: hint})
 	}
 }
@@ -79,7 +83,7 @@ func (p *policy) checkSelector(path string, s *metav1.LabelSelector) {
 	known := slices.Clone(p.problems) // labels come in no order: none of them may hide another
 	for _, e := range metav1validation.ValidateLabelSelector(s, metav1validation.LabelSelectorValidationOptions{}, field.NewPath("x")) {
 		at := path + strings.TrimPrefix(e.Field, "x")
-		if covered(known, at) {
+		if p.full() || covered(known, at) {
 			continue
 		}
 		text := at

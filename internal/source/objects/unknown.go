@@ -20,7 +20,7 @@ func (b *Builder) addUnknown(d Doc, gk groupKind, head typeMeta) {
 		return
 	}
 	if hint, is := misplacedPolicy(gk); is {
-		b.failDoc(d, InputError{Object: Safe(head.Kind), Problem: "cannot be read as " + Safe(head.APIVersion), Hint: hint})
+		b.failPolicy(d, gk, InputError{Object: Safe(head.Kind), Problem: "cannot be read as " + Safe(head.APIVersion), Hint: hint})
 		return
 	}
 	what := Safe(head.Kind) + " of " + Safe(head.APIVersion)
