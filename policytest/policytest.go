@@ -1,5 +1,5 @@
 // Package policytest is a test language for network policy engines: scenarios that a person can
-// read, a runner, and a corpus of them for every rule of docs/semantics.md.
+// read, a runner, and a corpus of them for every rule of docs/semantics.md and docs/layers.md.
 //
 // A scenario is one txtar file: prose that says what it shows, the manifests as somebody would
 // write them, and questions with their full answers. An engine is anything that takes the manifests
@@ -76,7 +76,7 @@ const answersFile = "answers"
 
 var (
 	rulesLine = regexp.MustCompile(`(?m)^rules: *(.+)$`)
-	ruleName  = regexp.MustCompile(`^S[0-9]{1,2}$`)
+	ruleName  = regexp.MustCompile(`^[SL][0-9]{1,2}$`)
 	verdicts  = map[string]bool{"allowed": true, "denied": true, "unknown": true, "ambiguous": true, "partial": true, "error": true}
 )
 
@@ -108,7 +108,7 @@ func Parse(path string, data []byte) (*Scenario, error) {
 func (s *Scenario) parseComment(text string) error {
 	m := rulesLine.FindStringSubmatchIndex(text)
 	if m == nil {
-		return fmt.Errorf("%s: no line `rules: S…` before the first file", s.Path)
+		return fmt.Errorf("%s: no line `rules: S…` or `rules: L…` before the first file", s.Path)
 	}
 	for _, r := range strings.Split(text[m[2]:m[3]], ",") {
 		r = strings.TrimSpace(r)
