@@ -210,9 +210,10 @@ func notEvaluated(s *cluster.Snapshot) []string {
 
 // noteNotUnderstood names the policies from a server that are not fully understood (S32, S43, L4).
 func (w *world) noteNotUnderstood(s *cluster.Snapshot) {
+	follows := "fails closed"
 	name := func(o cluster.Origin, what string, parts []string) {
 		for _, p := range parts {
-			w.note(cluster.Note{Origin: o.At(""), Text: what + " is not fully understood, and fails closed: " + p})
+			w.note(cluster.Note{Origin: o.At(""), Text: what + " is not fully understood, and " + follows + ": " + p})
 		}
 	}
 	for _, p := range s.NetworkPolicies {
@@ -221,11 +222,12 @@ func (w *world) noteNotUnderstood(s *cluster.Snapshot) {
 	for _, p := range s.ClusterPolicies {
 		name(p.Origin, p.Kind+" "+p.Object.Name, p.NotUnderstood)
 	}
-	for _, p := range s.Identities {
-		name(p.Origin, "WorkloadIdentity "+p.Namespace+"/"+p.Name, p.NotUnderstood)
-	}
 	for _, p := range s.AccessPolicies {
 		name(p.Origin, "AccessPolicy "+p.String(), p.NotUnderstood)
+	}
+	follows = "what hangs on it is unknown"
+	for _, p := range s.Identities {
+		name(p.Origin, "WorkloadIdentity "+p.Namespace+"/"+p.Name, p.NotUnderstood)
 	}
 	for _, x := range s.External {
 		name(x.Origin, x.String(), x.NotUnderstood)

@@ -527,7 +527,7 @@ func TestSchemasAreStrict(t *testing.T) {
 			{"check", "-f", "../../examples/shop", "external", "shop/web", "--trace"},
 			{"check", "-f", "testdata/layers", "shop/report", "shop/api"}, {"check", "-f", "testdata/layers", "shop/queue", "shop/xsvc/orders-db"},
 		},
-		"single-points": {{"single-points", "-f", "testdata/layers", "-o", "json"}},
+		"single-points": {{"single-points", "-f", "testdata/layers", "shop/queue:5672"}, {"single-points", "-f", "testdata/layers", "shop/xsvc/orders-db:1433"}},
 		"explain": {
 			{"explain", "-f", "../../examples/shop", "shop/db"},
 			{"explain", "-f", "../../examples/shop", "shop/networkpolicy/api"},

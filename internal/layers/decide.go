@@ -82,8 +82,11 @@ func (l *Model) upper(f *flow.Flow, service int) upper {
 		out = l.atService(f, service)
 	default:
 		if list := l.speaking(f); len(list) > 0 {
-			out = l.weakest(f, list)
+			out = l.oneOf(f, list)
 		}
+	}
+	if f.To.Kind == flow.Address {
+		out.egress = l.projectedEgress(f)
 	}
 	if l.unread && f.To.Kind != flow.Node {
 		for i := range out.steps {
@@ -93,22 +96,29 @@ func (l *Model) upper(f *flow.Flow, service int) upper {
 	return out
 }
 
-// weakest is L30's last part: where it is not known which of several services is meant, what admits most counts.
-func (l *Model) weakest(f *flow.Flow, list []int) upper {
+// oneOf is L30's last part: it is not known which of several services is meant.
+func (l *Model) oneOf(f *flow.Flow, list []int) upper {
 	out := l.atService(f, list[0])
 	for _, i := range list[1:] {
 		u := l.atService(f, i)
 		for k := range u.steps {
-			if u.steps[k].Answer < out.steps[k].Answer {
-				out.steps[k] = u.steps[k]
-			}
-		}
-		if u.egress.Answer < out.egress.Answer {
-			out.egress = u.egress
+			out.steps[k] = either(&out.steps[k], &u.steps[k])
 		}
 	}
 	out.services = list
 	return out
+}
+
+// either is the answer where it is not known which of two counts: what both say, none where both admit, else unknown.
+func either(a, b *Step) Step {
+	admit := a.Answer <= Allow && b.Answer <= Allow
+	switch {
+	case a.Answer == b.Answer, admit && a.Answer == None:
+		return *a
+	case admit:
+		return *b
+	}
+	return Step{Layer: a.Layer, Answer: Unknown, Reason: ServiceUnknown, Refs: slices.Concat(a.Refs, b.Refs)}
 }
 
 // projected keeps the policies that are projected into the network.
@@ -139,16 +149,25 @@ func (l *Model) projectedIngress(f *flow.Flow) Step {
 }
 
 // projectedEgress is L24 towards a service: at addresses that are known to be its own, as the network knows no others.
-func (l *Model) projectedEgress(f *flow.Flow, i int) Step {
-	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || l.in.EgressOff || !l.services[i].has(f.To.Addr) {
-		return Step{}
-	}
-	list := projected(l.about(f, i, l.snap.Pods[f.From.Index].Namespace, true))
-	if len(list) == 0 {
+// Which service is meant is nothing that packets tell: whatever has the address and the port counts.
+func (l *Model) projectedEgress(f *flow.Flow) Step {
+	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || l.in.EgressOff {
 		return Step{}
 	}
 	who := l.source(f)
-	return project(order(list, who.id, who.has))
+	for i := range l.services {
+		if x := &l.services[i]; !x.has(f.To.Addr) || !x.serves(f.Proto, f.Port) {
+			continue
+		}
+		list := projected(l.about(f, i, l.snap.Pods[f.From.Index].Namespace, true))
+		if len(list) == 0 {
+			continue
+		}
+		if s := project(order(list, who.id, who.has)); s.Answer == Deny {
+			return s
+		}
+	}
+	return Step{}
 }
 
 // project gives the answer of a projection: it denies, or leaves things as they are.

@@ -107,7 +107,7 @@ func (l *Model) appearances(f *flow.Flow, x *service) []appearance {
 			}
 			sure = true
 		}
-		a := appearance{subnet: src.Subnet, addrs: prefixes(src.Addresses)}
+		a := appearance{subnet: src.Subnet, addrs: ofFamily(prefixes(src.Addresses), f.Family)}
 		if src.PodAddresses {
 			a.addrs = own(f)
 		}
@@ -116,6 +116,11 @@ func (l *Model) appearances(f *flow.Flow, x *service) []appearance {
 		}
 	}
 	return append(out, appearance{})
+}
+
+// ofFamily keeps the addresses that a connection of a family can come from.
+func ofFamily(list []netip.Prefix, family flow.Family) []netip.Prefix {
+	return slices.DeleteFunc(list, func(p netip.Prefix) bool { return flow.FamilyOf(p.Addr()) != family })
 }
 
 // own gives the source's own address, if it is known.

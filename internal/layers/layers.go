@@ -193,6 +193,7 @@ const (
 	NotAdmitted                            // it is not
 	AdmittedUnknown                        // whom the service admits is not known
 	NoIdentity                             // the source has no identity that counts there
+	ServiceUnknown                         // it is not known which of several services is meant (L30)
 )
 
 // String gives the reason as one word, as JSON has it.
@@ -201,7 +202,7 @@ func (r Reason) String() string {
 		"private-endpoint", "public-access-disabled", "subnet-rule", "ip-rule", "azure-services", "no-rule-admits", "source-unknown",
 		"nothing-asked", "issued", "not-issued", "host-network", "no-workload", "network-not-enforced", "foreign-identity", "password",
 		"no-access-policy", "allow-rule", "deny-rule", "no-rule-matches", "nothing-said", "admitted", "not-admitted",
-		"admitted-unknown", "no-identity"}[r]
+		"admitted-unknown", "no-identity", "service-unknown"}[r]
 }
 
 // MarshalText gives String.

@@ -48,7 +48,7 @@ func (l *Model) appendAppearance(key []byte, x *service, pod int) []byte {
 		}
 	}
 	if addresses && x.Spec.Firewall != nil {
-		for _, a := range p.Addrs {
+		for _, a := range l.addresses(p) {
 			key = append(key, byte(flow.FamilyOf(a)))
 			if x.wall.union.Contains(a) {
 				key = append(key, 'y')
@@ -56,6 +56,27 @@ func (l *Model) appendAppearance(key []byte, x *service, pod int) []byte {
 		}
 	}
 	return append(key, ';')
+}
+
+// addresses gives the addresses that packets of a pod may carry; one with hostNetwork has its node's.
+func (l *Model) addresses(p *cluster.Pod) []netip.Addr {
+	if i := l.snap.NodeIndex(p.NodeName); p.HostNetwork && len(p.Addrs) == 0 && i >= 0 {
+		return l.snap.Nodes[i].Addrs
+	}
+	return p.Addrs
+}
+
+// Admitting lists the ranges that firewalls of services tell apart among sources outside.
+func (l *Model) Admitting() []netip.Prefix {
+	var out []netip.Prefix
+	for i := range l.services {
+		for _, r := range l.services[i].wall.ranges {
+			if r.IsValid() {
+				out = append(out, r.Prefixes()...)
+			}
+		}
+	}
+	return out
 }
 
 // Prefixes lists where services divide the world outside.

@@ -114,7 +114,7 @@ func (u *upper) at(l Layer) *Step { return &u.steps[l-ExternalFirewall] }
 // atService is what the layers say where a flow is to one service.
 func (l *Model) atService(f *flow.Flow, i int) upper {
 	x := &l.services[i]
-	out := upper{egress: l.projectedEgress(f, i), services: []int{i}}
+	out := upper{services: []int{i}}
 	*out.at(ExternalFirewall) = l.firewall(f, x)
 	list := l.about(f, i, l.holderNamespace(f), true)
 	*out.at(IdentityIssued) = l.issuedAt(f, x, len(list) > 0)
@@ -249,6 +249,9 @@ func (l *Model) authentication(f *flow.Flow, x *service) Step {
 	case auth == nil:
 		s.Reason = NothingSaid
 		return s
+	case f.From.Kind == flow.Address && auth.Mode == v1alpha1.IdentityOnly && auth.Admitted != nil && len(auth.Admitted) == 0:
+		s.Answer, s.Reason, s.Refs = Deny, NotAdmitted, []Ref{x.ref("spec.authentication.admitted")}
+		return s
 	case f.From.Kind == flow.Address:
 		s.Answer, s.Reason = Unknown, NoWorkload
 		return s
@@ -275,7 +278,7 @@ func (l *Model) admission(f *flow.Flow, x *service) Step {
 			s.Answer, s.Reason, s.Refs = Allow, Admitted, []Ref{x.ref(fmt.Sprintf("spec.authentication.admitted[%d]", i))}
 			return s
 		case i >= 0:
-			s.Answer, s.Reason = Unknown, NotUnderstood
+			s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{c.ref}
 		case s.Reason == NoIdentity:
 			s.Reason = NotAdmitted
 		}

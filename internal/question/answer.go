@@ -122,6 +122,9 @@ func (r *Resolver) Ask(from, to Term) (*Answer, error) {
 	if to.From.IsValid() && (dst.Service != nil || len(dst.Targets) > 0) {
 		return nil, errorf("leave @"+to.From.String()+" out", "%s leads to pods, which have addresses of their own", dst.Label)
 	}
+	if err := r.byFirewalls(from, &src, &dst); err != nil {
+		return nil, err
+	}
 	a := &asking{r: r, src: src, dst: dst, port: to.Port, ofBackend: map[string]int{}}
 	out, err := a.answer()
 	if err != nil {

@@ -101,9 +101,25 @@ func (a *asking) joined(d eval.Decision) decided {
 	if a.r.layers == nil {
 		return decided{Decision: d}
 	}
-	l := a.r.layers.Decide(&d, a.dst.ExternalService-1)
+	asked := a.r.layers
+	if a.unfiltered && d.Flow.From.Kind != flow.Pod { // the network lets it pass, projections included
+		asked = asked.Under(layers.Circumstances{IngressOff: true, As: layers.Itself})
+	}
+	l := asked.Decide(&d, a.dst.ExternalService-1)
 	d.Verdict = l.Verdict
 	return decided{d, &l}
+}
+
+// byFirewalls divides a source outside where the firewall of a service outside does.
+func (r *Resolver) byFirewalls(from Term, src, dst *End) error {
+	if r.layers == nil || len(src.Regions) == 0 || len(dst.Regions) == 0 {
+		return nil
+	}
+	divided := *r
+	divided.space = r.space.Join(r.Model.Space(r.layers.Admitting()...))
+	end, err := divided.Resolve(from)
+	src.Regions = end.Regions
+	return err
 }
 
 // verdict decides a flow by all layers.

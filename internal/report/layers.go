@@ -141,6 +141,7 @@ var layerReasons = map[layers.Reason]string{
 	layers.Admitted:             "admitted by %s",
 	layers.NotAdmitted:          "the identity is not admitted by %s",
 	layers.AdmittedUnknown:      "whom it admits is not said: %s",
+	layers.ServiceUnknown:       "which of several services is meant is not known: %s",
 	layers.NoIdentity:           "there is no identity to admit: %s",
 }
 
