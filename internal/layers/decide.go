@@ -149,25 +149,30 @@ func (l *Model) projectedIngress(f *flow.Flow) Step {
 }
 
 // projectedEgress is L24 towards a service: at addresses that are known to be its own, as the network knows no others.
-// Which service is meant is nothing that packets tell: whatever has the address and the port counts.
+// Which service is meant is nothing that packets tell: they are denied if all that have the address and the port do.
 func (l *Model) projectedEgress(f *flow.Flow) Step {
 	if f.From.Kind != flow.Pod || l.m.ClassOf(f.From.Index) < 0 || !l.m.Enforced(f.Family) || l.in.EgressOff {
 		return Step{}
 	}
 	who := l.source(f)
+	var first Step
 	for i := range l.services {
 		if x := &l.services[i]; !x.has(f.To.Addr) || !x.serves(f.Proto, f.Port) {
 			continue
 		}
 		list := projected(l.about(f, i, l.snap.Pods[f.From.Index].Namespace, true))
 		if len(list) == 0 {
-			continue
+			return Step{}
 		}
-		if s := project(order(list, who.id, who.has)); s.Answer == Deny {
-			return s
+		s := project(order(list, who.id, who.has))
+		if s.Answer != Deny {
+			return Step{}
+		}
+		if first.Answer != Deny {
+			first = s
 		}
 	}
-	return Step{}
+	return first
 }
 
 // project gives the answer of a projection: it denies, or leaves things as they are.

@@ -40,7 +40,7 @@ func (b *page) layersText(indent string, s *cluster.Snapshot, d *layers.Decision
 		b.line("%s%s: none, because no service is declared at this destination", indent, joinWords(silent))
 	}
 	if len(d.Services) > 1 {
-		b.line("%swhich of %s is meant is not known: of each layer the answer counts that admits most", indent, servicesWords(s, d))
+		b.line("%swhich of %s is meant is not known", indent, servicesWords(s, d))
 	}
 	for _, a := range d.Audit {
 		b.line("%saudit: %s would %s it", indent, refWords(&a.Policy), a.Answer)
