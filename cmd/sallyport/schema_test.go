@@ -559,6 +559,10 @@ func TestSchemasAreStrict(t *testing.T) {
 			if err := schema.Validate(tree); err != nil {
 				t.Fatalf("%v: %v", a, err)
 			}
+			if doc, ok := tree.(map[string]any); ok && verb == "single-points" { // all of its paths look alike
+				paths := doc["paths"].([]any)
+				doc["paths"] = []any{paths[0], paths[len(paths)-1]}
+			}
 			spoil(tree, "", func(where string) {
 				free := verb == "lint" && strings.HasPrefix(where, "another word") && strings.HasSuffix(where, ".reason") // a sentence there
 				if schema.Validate(tree) == nil && !free {
