@@ -115,22 +115,36 @@ func (a layerAsker) beyondNetwork() [6]Opinion {
 	return out
 }
 
-// atServices is L30: "for each layer the answer counts that admits most". Without a service: none.
+// atServices is L30, layer by layer.
 func (a layerAsker) atServices() [6]Opinion {
-	var out [6]Opinion
-	for i, x := range a.services() {
-		answers := a.atService(x)
-		for l := range out {
-			if i == 0 || admits(answers[l]) < admits(out[l]) {
-				out[l] = answers[l]
-			}
+	var of [6][]Opinion // by Layer, what each service says
+	for _, x := range a.services() {
+		for l, o := range a.atService(x) {
+			of[l] = append(of[l], o)
 		}
+	}
+	var out [6]Opinion
+	for l := range out {
+		out[l] = together(of[l])
 	}
 	return out
 }
 
-// admits is the order of L30: none, before allow, before unknown, before deny.
-func admits(o Opinion) int { return slices.Index([]Opinion{None, Allow, Unknown, Deny}, o) }
+// together is L30: it is not known which service is meant. "The answer is what all say; none where one
+// says that and all others none or allow; else unknown." Without a service: none.
+func together(of []Opinion) Opinion {
+	differs := func(o Opinion) bool { return o != of[0] }
+	closes := func(o Opinion) bool { return o != None && o != Allow }
+	switch {
+	case len(of) == 0:
+		return None
+	case !slices.ContainsFunc(of, differs):
+		return of[0]
+	case !slices.ContainsFunc(of, closes): // they differ, so one says none
+		return None
+	}
+	return Unknown
+}
 
 func (a layerAsker) atService(x *cluster.ExternalService) [6]Opinion {
 	var out [6]Opinion

@@ -43,6 +43,8 @@ func (a layerAsker) authentication(x *cluster.ExternalService) Opinion {
 		return Unknown
 	case auth == nil:
 		return None
+	case a.f.From.Kind == flow.Address && admitsNobody(auth) && !takesPasswords(x): // whatever it may hold
+		return Deny
 	case a.f.From.Kind == flow.Address:
 		return Unknown
 	}
@@ -62,6 +64,11 @@ func (a layerAsker) authentication(x *cluster.ExternalService) Opinion {
 		return Unknown
 	}
 	return Deny
+}
+
+// admitsNobody: the list is there and empty.
+func admitsNobody(auth *v1alpha1.ExternalAuthentication) bool {
+	return auth.Admitted != nil && len(auth.Admitted) == 0
 }
 
 // in tells whether an identity is among the admitted (L35). Any Azure identity may be one of those.

@@ -137,8 +137,9 @@ func (a layerAsker) admitted(rules *v1alpha1.ExternalFirewall, as *v1alpha1.Clus
 }
 
 func (a layerAsker) admittedByRules(rules *v1alpha1.ExternalFirewall, as *v1alpha1.ClusterSource) Opinion {
+	addresses := a.addressesOf(as)
 	switch {
-	case as == nil, as.PodAddresses && !a.f.From.Addr.IsValid(): // something unknown, an address that is not known
+	case as == nil, as.Subnet == "" && len(addresses) == 0: // something unknown, an address that is not known
 		if len(rules.IPRules)+len(rules.SubnetRules) == 0 {
 			return Deny
 		}
@@ -147,16 +148,26 @@ func (a layerAsker) admittedByRules(rules *v1alpha1.ExternalFirewall, as *v1alph
 		return opinionOf(known(slices.ContainsFunc(rules.SubnetRules, func(r v1alpha1.SubnetRule) bool {
 			return strings.EqualFold(r.Subnet, as.Subnet)
 		})))
-	case as.PodAddresses:
-		return inRules(rules, []addrRange{{a.f.From.Addr, a.f.From.Addr}})
 	}
-	var sources []addrRange
+	return inRules(rules, addresses)
+}
+
+// addressesOf gives the addresses in the family of the connection, as far as they are known: the source's
+// own, or those that its appearance lists. If that lists none in the family, which one it has there is not known.
+func (a layerAsker) addressesOf(as *v1alpha1.ClusterSource) []addrRange {
+	var out []addrRange
+	switch {
+	case as == nil:
+		return nil
+	case as.PodAddresses && a.f.From.Addr.IsValid():
+		return []addrRange{{a.f.From.Addr, a.f.From.Addr}}
+	}
 	for _, s := range as.Addresses {
-		if p, err := netip.ParsePrefix(s); err == nil {
-			sources = append(sources, rangeOf(p))
+		if p, err := netip.ParsePrefix(s); err == nil && flow.FamilyOf(p.Addr()) == a.f.Family {
+			out = append(out, rangeOf(p))
 		}
 	}
-	return inRules(rules, sources)
+	return out
 }
 
 // beginsWith compares case apart, as subnets are.

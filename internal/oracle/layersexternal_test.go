@@ -29,6 +29,8 @@ func TestWhichService(t *testing.T) { // L30, L4
 		allowPod = ", sources: [{podAddresses: true}], firewall: {ipRules: [{first: 10.0.0.1, last: 10.0.0.1}]}"
 		shutDB   = "cxsvc %s: {cidrs: [203.0.113.0/24], ports: [{port: 1433}], firewall: {publicNetworkAccess: Disabled}}\n"
 		password = "cxsvc %s: {cidrs: [203.0.113.9/32], ports: [{port: 1433}], authentication: {mode: IdentityOrPassword}}\n"
+		plain    = "cxsvc %s: {cidrs: [203.0.113.9/32], ports: [{port: 1433}]}\n"
+		azure    = "cxsvc %s: {cidrs: [203.0.113.9/32], ports: [{port: 1433}], firewall: {allowAzureServices: true}}\n"
 		onlyID   = "cxsvc %s: {cidrs: [203.0.113.9/32], ports: [{port: 1433}], authentication: {mode: IdentityOnly, admitted: []}}\n"
 	)
 	named := func(format, name string) string { return fmt.Sprintf(format, name) }
@@ -51,11 +53,30 @@ func TestWhichService(t *testing.T) { // L30, L4
 		{rule: "L30", resources: cidrless, ask: "a > " + sql, want: "...... allowed"},
 		{rule: "L30", resources: cidrless, ask: "a > " + sql + " @db", want: "..d... denied"},
 		{rule: "L30", resources: cidrless, ask: "a > " + private, want: "..a... allowed"},
-		{rule: "L30", resources: named(shutDB, "d1") + db(allowPod), ask: "a > " + sql, want: "..a... allowed"},
+		// What all say.
+		{rule: "L30", resources: named(shutDB, "d1") + named(shutDB, "d2"), ask: "a > " + sql, want: "..d... denied"},
+		{rule: "L30", resources: named(azure, "d1") + named(azure, "d2"), ask: "a > " + sql, want: "..?... unknown"},
+		{rule: "L30", resources: db(allowPod) + "cxsvc d" + strings.TrimPrefix(db(allowPod), "xsvc blue/d"), ask: "a > " + sql, want: "..a... allowed"},
+		{rule: "L30", resources: named(plain, "d1") + named(plain, "d2"), ask: "a > " + sql, want: "...... allowed"},
+		// One says none, and the others none or allow.
+		{rule: "L30", resources: named(plain, "d1") + db(allowPod), ask: "a > " + sql, want: "...... allowed"},
+		{rule: "L30", resources: db(allowPod) + named(plain, "d1"), ask: "a > " + sql, want: "...... allowed"},
+		{rule: "L30", resources: named(plain, "d1") + named(plain, "d2") + db(allowPod), ask: "a > " + sql, want: "...... allowed"},
+		// All else.
+		{rule: "L30", resources: db(allowPod) + named(shutDB, "d1"), ask: "a > " + sql, want: "..?... unknown"},
+		{rule: "L30", resources: db(allowPod) + named(azure, "d1"), ask: "a > " + sql, want: "..?... unknown"},
+		{rule: "L30", resources: named(plain, "d1") + named(azure, "d2"), ask: "a > " + sql, want: "..?... unknown"},
+		{rule: "L30", resources: named(shutDB, "d1") + named(azure, "d2"), ask: "a > " + sql, want: "..?... unknown"},
+		{rule: "L30", resources: named(plain, "d1") + db(allowPod) + named(shutDB, "d2"), ask: "a > " + sql, want: "..?... unknown"},
+		{rule: "L30", resources: named(shutDB, "d1") + named(shutDB, "d2") + named(plain, "d3"), ask: "a > " + sql, want: "..?... unknown"},
+		// Only those that the connection is one to: at the port, and for the source.
+		{rule: "L30", resources: named(shutDB, "d1") + db(allowPod), ask: "a > 203.0.113.9 tcp/11500", want: "..a... allowed"},
+		{rule: "L30", resources: named(shutDB, "d1") + db(allowPod), ask: "c > " + sql, want: "..d... denied"},
+		{rule: "L30", resources: named(shutDB, "d1") + db(allowPod), ask: "a > " + sql, want: "..?... unknown"},
 		{rule: "L30", resources: named(shutDB, "d1") + db(allowPod), ask: "b > " + sql, want: "..d... denied"},
-		{rule: "L30", resources: named(shutDB, "d1") + db(""), ask: "a > " + sql, want: "...... allowed"},
+		{rule: "L30", resources: named(shutDB, "d1") + db(""), ask: "a > " + sql, want: "..?... unknown"},
 		{rule: "L30", resources: named(shutDB, "d1") + db(""), ask: "a > " + sql + " @d1", want: "..d... denied"},
-		{rule: "L30", resources: named(password, "d1") + named(onlyID, "d2"), ask: "a > " + sql, want: ".....? unknown"},
+		{rule: "L30", resources: named(password, "d1") + named(onlyID, "d2"), ask: "a > " + sql, want: "...?.? unknown"},
 		{rule: "L30", resources: named(password, "d1") + named(onlyID, "d2"), ask: "a > " + sql + " @d2", want: "...d.d denied"},
 		{rule: "L4", resources: strings.Replace(db(shut), "xsvc", "xsvc?", 1), ask: "a > " + sql, want: "..??.? unknown"},
 		{rule: "L4", resources: strings.Replace(db(firewall("")), "xsvc", "xsvc?", 1), ask: "a > " + private, want: "..??.? unknown"},
@@ -100,6 +121,8 @@ func TestAzureFirewall(t *testing.T) {
 		azure  = "allowAzureServices: true"
 		zero   = "ipRules: [{first: 0.0.0.0, last: 0.0.0.0}]"
 		subnet = "/subscriptions/1/subnets/nodes"
+		v6     = "ipRules: [{first: '2001:db8::', last: '2001:db8::ffff:ffff:ffff:ffff'}]"
+		sql6   = "2001:db8::9 tcp/1433 v6"
 		byRule = "subnetRules: [{subnet: /Subscriptions/1/Subnets/Nodes}]"
 	)
 	from := func(s string) string { return "{addresses: [" + s + "]}" }
@@ -120,13 +143,19 @@ func TestAzureFirewall(t *testing.T) {
 		{ranges, from("20.0.0.64/26, 20.0.0.128/26"), "a > " + sql, "a"}, {ranges, from("20.0.0.1/32, 21.0.0.1/32"), "a > " + sql, "?"},
 		{ranges, from("21.0.0.0/24"), "a > " + sql, "d"}, {ranges, from("20.0.1.0/32"), "a > " + sql, "d"}, {ranges, from("19.255.255.255/32"), "a > " + sql, "d"},
 		{"ipRules: [{first: 20.0.0.3, last: 20.0.0.4}]", from("20.0.0.0/24"), "a > " + sql, "?"}, {"ipRules: [{first: 255.0.0.0, last: 255.255.255.255}]", from("255.255.255.0/24"), "a > " + sql, "a"},
-		{"ipRules: [{first: 0.0.0.1, last: 255.255.255.255}]", from("'2001:db8::/64'"), "a > " + sql, "d"},
+		// Of the addresses, those of the connection's family; where none is of it the address there is not known.
+		{ranges, from("20.0.0.7/32, '2001:db8::/64'"), "a > " + sql, "a"}, {ranges, from("'2001:db8::/64', 21.0.0.1/32"), "a > " + sql, "d"},
+		{v6, from("20.0.0.7/32, '2001:db8::/64'"), "a > " + sql, "d"}, {v6, from("20.0.0.7/32, '2001:db8::/64'"), "a > " + sql6, "a"}, {v6, from("'2001:db8::/63'"), "a > " + sql6, "?"},
+		{ranges, from("20.0.0.7/32, '2001:db8::/64'"), "a > " + sql6, "d"}, {v6 + ", " + azure, from("20.0.0.7/32, '2001:db8::/64'"), "a > " + sql, "?"},
+		{"ipRules: [{first: 0.0.0.1, last: 255.255.255.255}]", from("'2001:db8::/64'"), "a > " + sql, "?"}, {none, from("'2001:db8::/64'"), "a > " + sql, "d"},
+		{v6, from("20.0.0.7/32"), "a > " + sql6, "?"}, {byRule, from("20.0.0.7/32"), "a > " + sql6, "?"}, {none, from("20.0.0.7/32"), "a > " + sql6, "d"},
 		// A pod's own address, where it is known.
 		{pods, own, "t > " + sql, "?"}, {pods, own, "a > 2001:db8::9 tcp/1433 v6", "a"}, {pods, own, "b > 2001:db8::9 tcp/1433 v6", "?"}, {byRule, own, "t > " + sql, "?"},
 		// An address outside appears as itself.
 		{pods, sub, "10.0.0.2 > " + sql, "a"}, {pods, sub, "9.9.9.9 > " + sql, "d"},
 		// "Allow Azure services" admits every tenant; 0.0.0.0 to 0.0.0.0 is the same.
-		{azure, sub, "a > " + sql, "a"}, {zero, sub, "a > " + sql, "a"}, {azure, "{subnet: nodes}", "a > " + sql, "?"}, {zero, own, "a > " + sql, "?"},
+		{azure, sub, "a > " + sql, "a"}, {zero, sub, "a > " + sql, "a"}, {azure, "{subnet: nodes}", "a > " + sql, "?"},
+		{azure, "{subnet: /SUBSCRIPTIONS/2/x}", "a > " + sql, "a"}, {azure, "{subnet: /subscriptions}", "a > " + sql, "?"}, {azure, "{subnet: x/subscriptions/2}", "a > " + sql, "?"}, {zero, own, "a > " + sql, "?"},
 		{azure, "", "a > " + sql, "?"}, {azure, from("20.0.0.1/32"), "a > " + sql, "?"}, {azure + ", " + pods, own, "a > " + sql, "a"}, {azure, own, "9.9.9.9 > " + sql, "?"},
 		{zero, from("0.0.0.0/32"), "a > " + sql, "?"}, {azure, "{subnet: subscriptions}", "a > " + sql, "?"}, {zero, sub + ", " + own, "9.9.9.9 > " + sql, "?"},
 		// A private endpoint does not close the public way, and no rule closes the endpoint.
@@ -207,6 +236,12 @@ func TestAzureAuthentication(t *testing.T) {
 		{"L35", granted + sqlAuth(pass, admits1(client2, "")), "a", "...a.? unknown"},
 		{"L35", sqlAuth(pass, ", admitted: []"), "b", ".....? unknown"},
 		{"L35", sqlAuth(only, ", admitted: []"), "b", "...d.d denied"},
+		// Whatever an address outside may hold, an empty list admits nobody.
+		{"L35", sqlAuth(only, ", admitted: []"), "9.9.9.9", "...?.d denied"},
+		{"L35", db(", authentication: {mode: IdentityOnly, admitted: []}"), "9.9.9.9", "...?.d denied"},
+		{"L35", sqlAuth(only, ""), "9.9.9.9", "...?.? unknown"},
+		{"L35", sqlAuth(pass, ", admitted: []"), "9.9.9.9", "...?.? unknown"},
+		{"L4", strings.Replace(sqlAuth(only, ", admitted: []"), "xsvc", "xsvc?", 1), "9.9.9.9", "..??.? unknown"},
 		{"L36", granted + sqlAuth(only, admits1(client1, "")), "h", "...d.d denied"},
 		{"L36", granted + sqlAuth(pass, admits1(client1, "")), "h", ".....? unknown"},
 		{"L36", granted + sqlAuth(only, admits1(client1, "")), "n1", "...d.d denied"},

@@ -50,21 +50,20 @@ func (a layerAsker) ingressProjection() match {
 	return every(denies, not(n.ownNode(target))) // exempt: S22
 }
 
-// egressProjection is L24 for target services. L30: projections of several are left out unless all of
-// them deny.
+// egressProjection is L24 for target services: packets do not tell which service is meant, so every one
+// that names the address and port counts, however the connection was asked.
 func (a layerAsker) egressProjection() match {
 	n := a.network(flow.Egress)
 	if n.selectable(a.f.From) == nil || a.f.To.Kind != flow.Address || a.o.NotEnforced { // exempt: S26
 		return no
 	}
-	var parts []match
-	for _, x := range a.services() {
-		parts = append(parts, every(known(a.hasAddressAndPort(x)), a.projectionDenies(projecting(a.policiesAtService(x)))))
+	denies := no
+	for i := range a.s.External {
+		if x := &a.s.External[i]; a.hasAddressAndPort(x) {
+			denies = some(denies, a.projectionDenies(projecting(a.policiesAtService(x))))
+		}
 	}
-	if len(parts) == 0 {
-		return no
-	}
-	return every(parts...)
+	return denies
 }
 
 // projectionDenies tells whether these policies alone, if there are any, do not allow the source (L21).
