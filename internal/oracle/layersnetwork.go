@@ -50,20 +50,23 @@ func (a layerAsker) ingressProjection() match {
 	return every(denies, not(n.ownNode(target))) // exempt: S22
 }
 
-// egressProjection is L24 for target services: packets do not tell which service is meant, so every one
-// that names the address and port counts, however the connection was asked.
+// egressProjection is L24 for target services: packets do not tell which service is meant, so all
+// that name the address and port must deny, however the connection was asked.
 func (a layerAsker) egressProjection() match {
 	n := a.network(flow.Egress)
 	if n.selectable(a.f.From) == nil || a.f.To.Kind != flow.Address || a.o.NotEnforced { // exempt: S26
 		return no
 	}
-	denies := no
+	var parts []match
 	for i := range a.s.External {
 		if x := &a.s.External[i]; a.hasAddressAndPort(x) {
-			denies = some(denies, a.projectionDenies(projecting(a.policiesAtService(x))))
+			parts = append(parts, a.projectionDenies(projecting(a.policiesAtService(x))))
 		}
 	}
-	return denies
+	if len(parts) == 0 {
+		return no
+	}
+	return every(parts...)
 }
 
 // projectionDenies tells whether these policies alone, if there are any, do not allow the source (L21).
