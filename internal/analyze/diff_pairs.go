@@ -199,7 +199,7 @@ func (r *Reach) decide(f *flow.Flow, service int) Ports {
 	var cuts policy.Cuts
 	from, to := r.classOf(f.From), r.classOf(f.To)
 	if r.layers != nil {
-		r.layers.AddCuts(&cuts, f, service)
+		r.layers.AddCuts(&cuts, f)
 	}
 	cuts.Add(r.m, from, to, flow.Egress)
 	cuts.Add(r.m, to, to, flow.Ingress)

@@ -44,7 +44,7 @@ func (r *Reach) Pieces(f *flow.Flow, service int, within netset.PortSet) []netse
 	cuts.Add(r.m, from, to, flow.Egress)
 	cuts.Add(r.m, to, to, flow.Ingress)
 	if r.layers != nil {
-		r.layers.AddCuts(&cuts, f, service)
+		r.layers.AddCuts(&cuts, f)
 	}
 	var out []netset.Entry
 	for _, e := range within.Entries() {

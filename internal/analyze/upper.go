@@ -68,7 +68,7 @@ func number(at map[string]int32, key string) int32 {
 func (u *upper) about(c *cell) upperDest {
 	var cuts policy.Cuts
 	f := flow.Flow{To: u.s.end(u.r, c, 0)}
-	u.r.layers.AddCuts(&cuts, &f, c.service)
+	u.r.layers.AddCuts(&cuts, &f)
 	out := upperDest{bySig: map[uint64]uint32{}, plain: c.kind == flow.Pod && !u.r.layers.Asks(c.members[0])}
 	for _, proto := range netset.Protos {
 		for _, r := range cuts.Ranges(proto, netset.AllPorts) {

@@ -92,7 +92,7 @@ func (l *Model) Prefixes() []netip.Prefix {
 }
 
 // AddCuts notes where the answers to a flow may change from one port to the next.
-func (l *Model) AddCuts(c *policy.Cuts, f *flow.Flow, service int) {
+func (l *Model) AddCuts(c *policy.Cuts, f *flow.Flow) {
 	if f.To.Kind == flow.Pod {
 		declared := l.snap.Pods[f.To.Index].Ports
 		for _, k := range l.targeted[l.targets[f.To.Index]] {
@@ -102,11 +102,9 @@ func (l *Model) AddCuts(c *policy.Cuts, f *flow.Flow, service int) {
 		}
 		return
 	}
-	for i := range l.services {
-		if service == i || service == ByAddress {
-			for _, r := range l.services[i].ports {
-				r.addCuts(c, nil)
-			}
+	for i := range l.services { // whichever is meant: projections count by address and port
+		for _, r := range l.services[i].ports {
+			r.addCuts(c, nil)
 		}
 	}
 }

@@ -251,7 +251,7 @@ func (a *asking) cuts(fl *flow.Flow) *policy.Cuts {
 		}
 	}
 	if a.r.layers != nil {
-		a.r.layers.AddCuts(c, fl, a.dst.ExternalService-1)
+		a.r.layers.AddCuts(c, fl)
 	}
 	return c
 }
