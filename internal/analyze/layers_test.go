@@ -1,12 +1,14 @@
 package analyze_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"sallyport.dev/sallyport/bench"
 	"sallyport.dev/sallyport/internal/analyze"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
@@ -199,3 +201,27 @@ func rowTexts(r *analyze.Reach) map[[2]string]string {
 }
 
 func hasPartial(text string) bool { return text[len(text)-1] != '|' }
+
+// BenchmarkLayeredRows reads every row of 2,000 workloads, each with an identity of its own, 500 of them with an access policy.
+func BenchmarkLayeredRows(b *testing.B) {
+	for _, layered := range []bool{false, true} {
+		b.Run(fmt.Sprintf("layers=%v", layered), func(b *testing.B) {
+			s := bench.Spread(2_000, 10_000, 2_000)
+			if layered {
+				bench.WithLayers(s)
+			}
+			m := policy.Compile(s, policy.Options{})
+			res := question.NewResolver(m, "default")
+			rows := 0
+			for b.Loop() {
+				rows = 0
+				r := analyze.New(m, res.Space(), analyze.Options{Services: res.Services(res.Space(), res.Outside())})
+				r.Each(false, func(*analyze.Row) bool {
+					rows++
+					return true
+				})
+			}
+			b.ReportMetric(float64(rows), "rows")
+		})
+	}
+}
