@@ -59,7 +59,7 @@ func (w *layered) verdict(f *flow.Flow, service int) flow.Verdict {
 // one flow at a time, where layers speak.
 func TestLayeredReachIsPairByPair(t *testing.T) {
 	compared := 0
-	for end := time.Now().Add(world.Soak(t, 8*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 4*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(0).Draw(rt, "case")
 			s := c.World.Snapshot()
@@ -121,7 +121,7 @@ func (w *layered) compare(rt *rapid.T, row *analyze.Row, service int) {
 // TestLayeredDiffLaw: a pair of parties is in the diff if and only if its row is not what it was.
 func TestLayeredDiffLaw(t *testing.T) {
 	differ := 0
-	for end := time.Now().Add(world.Soak(t, 5*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 4*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(0).Draw(rt, "case")
 			was := c.World.Snapshot()

@@ -23,7 +23,7 @@ import (
 // the failures at both ends, none that opens a path may be missing.
 func TestClaimsHold(t *testing.T) {
 	claims, kinds := 0, map[failure.Kind]int{}
-	for end := time.Now().Add(world.Soak(t, 15*time.Second, 2)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 10*time.Second, 2)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(6).Draw(rt, "case")
 			s := c.World.Snapshot()

@@ -31,7 +31,7 @@ var opinions = map[oracle.Opinion]layers.Answer{oracle.None: layers.None, oracle
 func TestOracle(t *testing.T) {
 	flows, skipped := 0, 0
 	answers := map[string]int{}
-	for end := time.Now().Add(world.Soak(t, 20*time.Second, 1)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 12*time.Second, 1)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(24).Draw(rt, "case")
 			s, m, l := compile(&c)

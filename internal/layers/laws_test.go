@@ -33,7 +33,7 @@ func decisions(c *world.LayeredCase, s *cluster.Snapshot) []layers.Decision {
 func law(t *testing.T, f func(rt *rapid.T, c *world.LayeredCase, s *cluster.Snapshot) (changed bool)) {
 	t.Helper()
 	changes := 0
-	for end := time.Now().Add(world.Soak(t, 3*time.Second, 8)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 1500*time.Millisecond, 8)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(16).Draw(rt, "case")
 			s := c.World.Snapshot()
