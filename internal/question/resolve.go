@@ -274,6 +274,11 @@ func (r *Resolver) podOrWorkload(ns, name string) (End, error) {
 			return r.workload(ns, kind, name)
 		}
 	case 0:
+		for i := range snap.External {
+			if x := &snap.External[i]; x.Name == name && (x.Namespace == ns || x.Namespace == "") {
+				return End{}, errorf("a service outside is written "+x.String(), "no pod or workload called %q in namespace %q", name, ns)
+			}
+		}
 		return End{}, errorf(r.didYouMean(ns, "", name), "nothing called %q in namespace %q", name, ns)
 	}
 	var candidates []string
