@@ -134,6 +134,9 @@ func (e *experiment) everyFailure() []failure.Failure {
 			}
 		}
 	}
+	if e.q.Flow.From.Kind == flow.Pod {
+		out = append(out, failure.Failure{Kind: failure.NodeCompromised})
+	}
 	for _, end := range []flow.End{e.q.Flow.From, e.q.Flow.To} {
 		if end.Kind != flow.Pod || e.s.Pods[end.Index].HostNetwork {
 			continue

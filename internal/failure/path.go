@@ -46,7 +46,7 @@ type Finder struct {
 	m       *policy.Model
 	l       *layers.Model
 	onNode  map[string][]int
-	holders []int // one pod for each account to which something is issued
+	holders []int // one pod for each set of identities that is issued
 	victims map[victimsKey][]int
 }
 
@@ -63,14 +63,15 @@ type victimsKey struct {
 func NewFinder(m *policy.Model) *Finder {
 	f := &Finder{m: m, l: layers.New(m), onNode: map[string][]int{}, victims: map[victimsKey][]int{}}
 	pods := m.Snapshot().Pods
-	seen := map[[2]string]bool{}
+	seen := map[int]bool{}
 	for i := range pods {
 		p := &pods[i]
 		if p.NodeName != "" && !p.HostNetwork {
 			f.onNode[p.NodeName] = append(f.onNode[p.NodeName], i)
 		}
-		if key := [2]string{p.Namespace, p.Account}; !seen[key] && f.l.Issues(i) {
-			seen[key] = true
+		// Not one for each account: a podSelector of a WorkloadIdentity narrows what pods of one account are issued.
+		if who := f.l.Who(i); !seen[who] && f.l.Issues(i) {
+			seen[who] = true
 			f.holders = append(f.holders, i)
 		}
 	}
@@ -165,7 +166,7 @@ func (w *Finder) onSourceNode(f *flow.Flow) (out []int, cut bool) {
 	}
 	p := &w.m.Snapshot().Pods[f.From.Index]
 	list := w.onNode[p.NodeName]
-	if p.NodeName == "" || p.HostNetwork {
+	if p.NodeName == "" {
 		return nil, false
 	}
 	for _, i := range list {
@@ -187,7 +188,7 @@ func (w *Finder) candidates(l *local, network *eval.Decision, d *layers.Decision
 	if to {
 		out = append(out, Failure{Kind: AgentDown, Side: AtDestination}, Failure{Kind: NotProgrammed, Side: AtDestination})
 	}
-	if from {
+	if l.flow.From.Kind == flow.Pod { // one with hostNetwork has the pods of its node, too
 		out = append(out, Failure{Kind: NodeCompromised})
 	}
 	for _, i := range d.Services {
@@ -200,7 +201,9 @@ func (w *Finder) candidates(l *local, network *eval.Decision, d *layers.Decision
 		}
 	}
 	for _, v := range l.victims {
-		out = append(out, Failure{Kind: TokenStolen, Namespace: v.namespace, Account: v.owner})
+		if f := (Failure{Kind: TokenStolen, Namespace: v.namespace, Account: v.owner}); !slices.Contains(out, f) {
+			out = append(out, f)
+		}
 	}
 	for _, ref := range policiesOf(w.m, l, network, d) {
 		out = append(out, Failure{Kind: PolicyDeleted, Policy: ref})

@@ -82,6 +82,7 @@ func (w *Finder) look(f *Finding, known map[string]*Path, skipped *int) {
 	}
 	if len(known) >= maxPaths {
 		*skipped++
+		f.Path.Cut = true
 		return
 	}
 	f.Path = w.Path(&f.Flow, f.Service)

@@ -53,6 +53,9 @@ func (l *Model) holderNamespace(f *flow.Flow) string {
 	return ""
 }
 
+// Who numbers what is issued to a pod.
+func (l *Model) Who(pod int) int { return int(l.who[pod]) }
+
 // Issues tells whether anything is issued to a pod, perhaps.
 func (l *Model) Issues(pod int) bool {
 	d := &l.identities[l.who[pod]]

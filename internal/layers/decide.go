@@ -92,6 +92,11 @@ func (l *Model) upper(f *flow.Flow, service int) upper {
 		for i := range out.steps {
 			out.steps[i] = Step{Layer: ExternalFirewall + Layer(i), Answer: Unknown, Reason: NotRead}
 		}
+		for _, s := range []*Step{&out.egress, &out.ingress} {
+			if s.Answer == Deny { // what was not read may allow it (L21)
+				*s = Step{Answer: Unknown, Reason: NotRead}
+			}
+		}
 	}
 	return out
 }

@@ -31,7 +31,7 @@ func newWall(f *v1alpha1.ExternalFirewall) wall {
 		first, err := netip.ParseAddr(r.First)
 		last, err2 := netip.ParseAddr(r.Last)
 		var ips netipx.IPRange
-		if err == nil && err2 == nil {
+		if err == nil && err2 == nil && plain(first) && plain(last) {
 			ips = netipx.IPRangeFrom(first, last)
 		}
 		if zero := netip.IPv4Unspecified(); first == zero && last == zero {

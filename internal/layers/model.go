@@ -120,12 +120,15 @@ func protoNamed(p corev1.Protocol) netset.Proto {
 func prefixes(list []string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range list {
-		if p, err := netip.ParsePrefix(s); err == nil {
+		if p, err := netip.ParsePrefix(s); err == nil && plain(p.Addr()) {
 			out = append(out, p.Masked())
 		}
 	}
 	return out
 }
+
+// plain tells whether an address is of a family of its own, as those of packets are.
+func plain(a netip.Addr) bool { return !a.Is4In6() && a.Zone() == "" }
 
 func setOf(list []netip.Prefix) *netipx.IPSet {
 	var b netipx.IPSetBuilder

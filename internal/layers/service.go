@@ -24,10 +24,11 @@ type service struct {
 func newService(x *cluster.ExternalService) service {
 	out := service{ExternalService: x, public: prefixes(x.Spec.CIDRs)}
 	for _, p := range x.Spec.Ports {
-		if p.Port < 1 || p.Port > 65535 { // of a server's object that is not understood (L4)
+		proto := protoNamed(p.Protocol)
+		if p.Port < 1 || p.Port > 65535 || !proto.HasPorts() { // of a server's object that is not understood (L4)
 			continue
 		}
-		r := portRange{proto: protoNamed(p.Protocol), ports: netset.PortRange{First: uint16(p.Port), Last: uint16(p.Port)}}
+		r := portRange{proto: proto, ports: netset.PortRange{First: uint16(p.Port), Last: uint16(p.Port)}}
 		if p.EndPort != nil && *p.EndPort > p.Port && *p.EndPort <= 65535 {
 			r.ports.Last = uint16(*p.EndPort)
 		}
@@ -35,7 +36,7 @@ func newService(x *cluster.ExternalService) service {
 	}
 	if f := x.Spec.Firewall; f != nil {
 		for _, e := range f.PrivateEndpoints {
-			if a, err := netip.ParseAddr(e.Address); err == nil {
+			if a, err := netip.ParseAddr(e.Address); err == nil && plain(a) {
 				out.private = append(out.private, a)
 			}
 		}

@@ -160,7 +160,7 @@ func TestLayersSpeak(t *testing.T) { // L1, L3
 		{rule: "L3", resources: "unread layers\n" + db, ask: "a > a tcp/80", want: "aa???? unknown"},
 		{rule: "L3", resources: "unread layers\n" + db, ask: "h > a tcp/80", want: "..???? unknown"},
 		{rule: "L3", resources: "unread layers\n" + db, ask: "a > b tcp/80", o: Options{NotEnforced: true}, want: "..???? unknown"},
-		{rule: "L3", resources: "unread layers\n" + strings.Replace(nobody, "rules", "project: {network: true}, rules", 1), ask: "a > b tcp/80", want: ".d???? denied"},
+		{rule: "L3", resources: "unread layers\n" + strings.Replace(nobody, "rules", "project: {network: true}, rules", 1), ask: "a > b tcp/80", want: ".????? unknown"},
 		{rule: "L3", resources: "unread beyond/red\n" + db, ask: "a > b tcp/80", want: "??.... unknown"},
 		{rule: "L3", resources: "unread beyond/blue\n" + db, ask: "a > b tcp/80", want: "...... allowed"},
 		{rule: "L3", resources: "unread layers\n" + bigNo + db, ask: "c > a tcp/80", want: ".d???? denied"},

@@ -71,10 +71,13 @@ func (a layerAsker) egressProjection() match {
 
 // projectionDenies tells whether these policies alone, if there are any, do not allow the source (L21).
 func (a layerAsker) projectionDenies(policies []*cluster.AccessPolicy) match {
-	if len(policies) == 0 {
+	switch {
+	case len(policies) == 0, a.access(policies) == Allow:
 		return no
+	case a.unread(): // L3
+		return unknown
 	}
-	return known(a.access(policies) != Allow)
+	return yes
 }
 
 // projecting keeps the policies that count in the network.

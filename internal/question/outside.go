@@ -140,6 +140,9 @@ func (r *Resolver) served(e *End, p PortTerm) error {
 	switch {
 	case p.Name != "":
 		return errorf("only pods declare named ports: ask with a number", "%s has no port named %q", e.Label, p.Name)
+	case p.Ports().Intersect(x.Ports).Empty() && len(x.NotUnderstood) > 0:
+		return errorf("it is not fully understood: whether it serves more than "+x.Ports.String()+" is not known",
+			"%s is not known to serve %s", e.Label, AskedText(p))
 	case p.Ports().Intersect(x.Ports).Empty():
 		return errorf("its ports are "+x.Ports.String(), "%s does not serve %s", e.Label, AskedText(p))
 	}
