@@ -126,6 +126,31 @@ func (l *Model) findTargets() {
 	}
 }
 
+// findServices finds out which policies name each service (L26).
+func (l *Model) findServices() {
+	type name struct{ namespace, name string } // of a ClusterExternalService without namespace
+	naming := map[name][]int{}
+	for i := range l.policies {
+		p := &l.policies[i]
+		t := p.Spec.Target.ExternalService
+		if t == nil || p.ofPods {
+			continue
+		}
+		n := name{p.Namespace, t.Name}
+		if t.Kind == "ClusterExternalService" {
+			n.namespace = ""
+		}
+		naming[n] = append(naming[n], i)
+	}
+	l.about = make([][]int, len(l.services))
+	if len(naming) == 0 {
+		return
+	}
+	for i := range l.services {
+		l.about[i] = naming[name{l.services[i].Namespace, l.services[i].Name}]
+	}
+}
+
 // Asks tells whether anything is asked of those who connect to a pod.
 func (l *Model) Asks(pod int) bool { return l.unread || len(l.targeted[l.targets[pod]]) > 0 }
 
