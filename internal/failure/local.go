@@ -3,6 +3,7 @@ package failure
 import (
 	"slices"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
@@ -28,7 +29,7 @@ type victim struct {
 }
 
 // newLocal cuts the part out. victims and on are pods of the whole.
-func newLocal(m *policy.Model, f *flow.Flow, service int, victims, on []int) *local {
+func newLocal(m *policy.Model, outside *layers.Model, f *flow.Flow, service int, victims, on []int) *local {
 	whole := m.Snapshot()
 	l := &local{options: m.Options(), service: service}
 	l.options.PodCIDRs = slices.Clone(m.PodRanges())
@@ -62,7 +63,9 @@ func newLocal(m *policy.Model, f *flow.Flow, service int, victims, on []int) *lo
 	s.Identities = keep(whole.Identities, func(w *cluster.WorkloadIdentity) bool {
 		return accounts[[2]string{w.Namespace, w.Spec.ServiceAccountName}] || inside[w.Namespace] && len(w.NotUnderstood) > 0
 	})
-	s.AccessPolicies = keep(whole.AccessPolicies, func(p *cluster.AccessPolicy) bool { return concerns(whole, p, f) })
+	meant := outside.Meant(f, service)
+	s.External = onlyThese(whole.External, meant)
+	s.AccessPolicies = keep(whole.AccessPolicies, func(p *cluster.AccessPolicy) bool { return concerns(whole, p, f, meant) })
 	l.snap, l.flow = &s, *f
 	l.flow.From, l.flow.To = l.moved(whole, f.From, at), l.moved(whole, f.To, at)
 	for _, v := range victims {
@@ -75,11 +78,24 @@ func newLocal(m *policy.Model, f *flow.Flow, service int, victims, on []int) *lo
 	return l
 }
 
+// onlyThese empties all other services, so that the rest keep their numbers.
+func onlyThese(list []cluster.ExternalService, meant []int) []cluster.ExternalService {
+	out := make([]cluster.ExternalService, len(list))
+	for i := range out {
+		out[i].Spec = &v1alpha1.ExternalServiceSpec{}
+	}
+	for _, i := range meant {
+		out[i] = list[i]
+	}
+	return out
+}
+
 // concerns tells whether an AccessPolicy may name the destination of a flow.
-func concerns(s *cluster.Snapshot, p *cluster.AccessPolicy, f *flow.Flow) bool {
-	service := p.Spec.Target.ExternalService != nil
+func concerns(s *cluster.Snapshot, p *cluster.AccessPolicy, f *flow.Flow, meant []int) bool {
+	target := p.Spec.Target.ExternalService
+	service := target != nil
 	if f.To.Kind != flow.Pod {
-		return service
+		return service && slices.ContainsFunc(meant, func(i int) bool { return s.External[i].Name == target.Name })
 	}
 	pod := &s.Pods[f.To.Index]
 	if p.Namespace != pod.Namespace {

@@ -97,7 +97,7 @@ func (w *Finder) Path(f *flow.Flow, service int) Path {
 	out.Editors = w.editors(&network, &out.Decision)
 	victims, cutVictims := w.stolen(f, service, &out.Decision)
 	on, cutNode := w.onSourceNode(f)
-	local := newLocal(w.m, f, service, victims, on)
+	local := newLocal(w.m, w.l, f, service, victims, on)
 	list, cut := w.candidates(local, &network, &out.Decision)
 	out.Cut = cut || cutVictims || cutNode
 	var rest []Left
@@ -152,6 +152,9 @@ func (w *Finder) stolen(f *flow.Flow, service int, d *layers.Decision) (out []in
 				Egress: eval.Direction{Verdict: flow.Allowed}, Ingress: eval.Direction{Verdict: flow.Allowed}}, service)
 			if !slices.Contains(got.Gates(), layers.GateIdentity) {
 				list = append(list, pod)
+				if len(list) > maxVictims {
+					break
+				}
 			}
 		}
 		w.victims[key] = list

@@ -104,25 +104,64 @@ func (l *Model) findTargets() {
 			byNamespace[l.policies[i].Namespace] = append(byNamespace[l.policies[i].Namespace], i)
 		}
 	}
+	alike := map[string][]int{} // pods of a namespace with the same labels
 	for i := range l.snap.Pods {
 		p := &l.snap.Pods[i]
-		var list []int
-		for _, k := range byNamespace[p.Namespace] {
-			if l.policies[k].pods.Match(p.Labels, true) == policy.Yes {
-				list = append(list, k)
+		if len(byNamespace[p.Namespace]) == 0 {
+			l.targets[i] = l.target(numbers, "[]", nil)
+			continue
+		}
+		labels := fmt.Sprintf("%q %q", p.Namespace, p.Labels)
+		list, ok := alike[labels]
+		if !ok {
+			for _, k := range byNamespace[p.Namespace] {
+				if l.policies[k].pods.Match(p.Labels, true) == policy.Yes {
+					list = append(list, k)
+				}
 			}
+			alike[labels] = list
 		}
 		key := fmt.Sprint(list)
 		if slices.ContainsFunc(list, func(k int) bool { return l.policies[k].names() }) {
 			key += fmt.Sprint(p.Ports)
 		}
-		n, ok := numbers[key]
-		if !ok {
-			n = int32(len(l.targeted))
-			numbers[key] = n
-			l.targeted = append(l.targeted, list)
+		l.targets[i] = l.target(numbers, key, list)
+	}
+}
+
+// target numbers a list of policies.
+func (l *Model) target(numbers map[string]int32, key string, list []int) int32 {
+	n, ok := numbers[key]
+	if !ok {
+		n = int32(len(l.targeted))
+		numbers[key] = n
+		l.targeted = append(l.targeted, list)
+	}
+	return n
+}
+
+// findServices finds out which policies name each service (L26).
+func (l *Model) findServices() {
+	type name struct{ namespace, name string } // of a ClusterExternalService without namespace
+	naming := map[name][]int{}
+	for i := range l.policies {
+		p := &l.policies[i]
+		t := p.Spec.Target.ExternalService
+		if t == nil || p.ofPods {
+			continue
 		}
-		l.targets[i] = n
+		n := name{p.Namespace, t.Name}
+		if t.Kind == "ClusterExternalService" {
+			n.namespace = ""
+		}
+		naming[n] = append(naming[n], i)
+	}
+	l.about = make([][]int, len(l.services))
+	if len(naming) == 0 {
+		return
+	}
+	for i := range l.services {
+		l.about[i] = naming[name{l.services[i].Namespace, l.services[i].Name}]
 	}
 }
 

@@ -165,7 +165,7 @@ func (l *Model) projectedEgress(f *flow.Flow) Step {
 		if x := &l.services[i]; !x.has(f.To.Addr) || !x.serves(f.Proto, f.Port) {
 			continue
 		}
-		list := projected(l.about(f, i, l.snap.Pods[f.From.Index].Namespace, true))
+		list := projected(l.counting(f, i, l.snap.Pods[f.From.Index].Namespace, true))
 		if len(list) == 0 {
 			return Step{}
 		}
@@ -200,7 +200,7 @@ func (l *Model) audit(f *flow.Flow, services []int) []Audited {
 		list = l.at(f.To.Index, f.Proto, f.Port, false)
 	}
 	for _, i := range services {
-		list = append(list, l.about(f, i, l.holderNamespace(f), false)...)
+		list = append(list, l.counting(f, i, l.holderNamespace(f), false)...)
 	}
 	who := l.holder(f)
 	var out []Audited

@@ -110,25 +110,9 @@ func (l *Model) Enforced(index int) bool { return l.policies[index].enforced() }
 
 // About lists the AccessPolicies, by their index in the Snapshot, that name a service; those about a
 // ClusterExternalService count for pods of their own namespaces only (L26).
-func (l *Model) About(service int) []int {
-	var out []int
-	for i := range l.policies {
-		if l.policies[i].isAbout(&l.services[service]) {
-			out = append(out, i)
-		}
-	}
-	return out
-}
+func (l *Model) About(service int) []int { return l.about[service] }
 
 // ServiceOf gives the index in the Snapshot of the service that an AccessPolicy names, or -1 where there is none.
 func (l *Model) ServiceOf(index int) int {
-	return slices.IndexFunc(l.services, func(x service) bool { return l.policies[index].isAbout(&x) })
-}
-
-func (p *access) isAbout(x *service) bool {
-	t := p.Spec.Target.ExternalService
-	if t == nil || p.ofPods || t.Name != x.Name || (t.Kind == "ClusterExternalService") != (x.Namespace == "") {
-		return false
-	}
-	return x.Namespace == "" || x.Namespace == p.Namespace
+	return slices.IndexFunc(l.about, func(list []int) bool { return slices.Contains(list, index) })
 }

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -60,20 +61,25 @@ type azureGrant struct {
 func (l *Model) identify() {
 	l.who = make([]int32, len(l.snap.Pods))
 	numbers := map[string]int32{}
-	byNamespace := map[string][]int{}
+	type account struct{ namespace, name string } // without name: perhaps every account of it (L4)
+	byAccount := map[account][]int{}
 	for i := range l.issuers {
-		byNamespace[l.issuers[i].Namespace] = append(byNamespace[l.issuers[i].Namespace], i)
+		w := account{l.issuers[i].Namespace, l.issuers[i].Spec.ServiceAccountName}
+		byAccount[w] = append(byAccount[w], i)
 	}
 	for i := range l.snap.Pods {
 		p := &l.snap.Pods[i]
 		key := "host"
 		var about []int
 		if !p.HostNetwork {
-			for _, k := range byNamespace[p.Namespace] {
-				if l.issuers[k].concerns(p) {
-					about = append(about, k)
+			for _, name := range slices.Compact([]string{p.Account, ""}) {
+				for _, k := range byAccount[account{p.Namespace, name}] {
+					if l.issuers[k].concerns(p) {
+						about = append(about, k)
+					}
 				}
 			}
+			slices.Sort(about) // the order of the Snapshot
 			key = fmt.Sprint(p.Namespace, "/", p.Account, about)
 		}
 		n, ok := numbers[key]

@@ -33,6 +33,7 @@ type Model struct {
 	identities            []identity // by number
 	in                    Circumstances
 	targeted              [][]int // by number: indices in policies
+	about                 [][]int // by service: indices in policies of those that name it
 }
 
 // Speaks tells whether a Snapshot holds anything that layers are about (L1).
@@ -68,6 +69,7 @@ func New(m *policy.Model) *Model {
 	l.identify()
 	l.numberSources()
 	l.findTargets()
+	l.findServices()
 	return l
 }
 

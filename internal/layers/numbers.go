@@ -3,7 +3,9 @@ package layers
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
@@ -13,49 +15,77 @@ import (
 // numberSources numbers what is issued to a pod together with everything that L31 and L32 look at.
 func (l *Model) numberSources() {
 	l.sources = make([]int32, len(l.snap.Pods))
-	numbers := map[string]int32{}
+	numbers, looks := map[string]int32{}, map[string]int32{}
+	onNode := map[string]int32{} // pods of one node appear alike, but for their addresses
+	byAddress := l.byAddress()
 	var key []byte
 	for i := range l.snap.Pods {
-		key = binary.AppendUvarint(key[:0], uint64(l.who[i]))
-		for k := range l.services {
-			key = l.appendAppearance(key, &l.services[k], i)
-		}
-		n, ok := numbers[string(key)]
+		p := &l.snap.Pods[i]
+		look, ok := onNode[p.NodeName]
 		if !ok {
-			n = int32(len(numbers))
-			numbers[string(key)] = n
+			look = number(looks, l.looks(i))
+			onNode[p.NodeName] = look
 		}
-		l.sources[i] = n
+		key = binary.AppendUvarint(key[:0], uint64(l.who[i]))
+		key = binary.AppendUvarint(key, uint64(look))
+		for _, k := range byAddress {
+			for _, a := range l.addresses(p) {
+				key = append(key, byte(flow.FamilyOf(a)))
+				if l.services[k].wall.union.Contains(a) {
+					key = append(key, 'y')
+				}
+			}
+			key = append(key, ';')
+		}
+		l.sources[i] = number(numbers, key)
 	}
 }
 
-// appendAppearance writes which sources of a service a pod may match, and which of its addresses are admitted.
-func (l *Model) appendAppearance(key []byte, x *service, pod int) []byte {
-	p := &l.snap.Pods[pod]
-	labels, known := l.nodeLabels(&flow.Flow{From: flow.End{Kind: flow.Pod, Index: pod}})
-	addresses := false
-	for i := range x.Spec.Sources {
-		src := &x.Spec.Sources[i]
-		addresses = addresses || src.PodAddresses
-		switch {
-		case len(src.NodeSelector) == 0:
-		case !known:
-			key = append(key, '?')
-		case cluster.HasLabels(labels, src.NodeSelector):
-			key = append(key, 'y')
-		default:
-			key = append(key, 'n')
-		}
+func number(at map[string]int32, key []byte) int32 {
+	n, ok := at[string(key)]
+	if !ok {
+		n = int32(len(at))
+		at[string(key)] = n
 	}
-	if addresses && x.Spec.Firewall != nil {
-		for _, a := range l.addresses(p) {
-			key = append(key, byte(flow.FamilyOf(a)))
-			if x.wall.union.Contains(a) {
+	return n
+}
+
+// looks tells which sources of each service a pod may match. Without a firewall nobody asks for them.
+func (l *Model) looks(pod int) []byte {
+	var key []byte
+	labels, known := l.nodeLabels(&flow.Flow{From: flow.End{Kind: flow.Pod, Index: pod}})
+	for k := range l.services {
+		x := &l.services[k]
+		if x.Spec.Firewall == nil {
+			continue
+		}
+		for i := range x.Spec.Sources {
+			selector := x.Spec.Sources[i].NodeSelector
+			switch {
+			case len(selector) == 0:
+			case !known:
+				key = append(key, '?')
+			case cluster.HasLabels(labels, selector):
 				key = append(key, 'y')
+			default:
+				key = append(key, 'n')
 			}
 		}
+		key = append(key, ';')
 	}
-	return append(key, ';')
+	return key
+}
+
+// byAddress lists the services whose firewalls see addresses of pods.
+func (l *Model) byAddress() []int {
+	var out []int
+	for i := range l.services {
+		spec := l.services[i].Spec
+		if spec.Firewall != nil && slices.ContainsFunc(spec.Sources, func(s v1alpha1.ClusterSource) bool { return s.PodAddresses }) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // addresses gives the addresses that packets of a pod may carry; one with hostNetwork has its node's.

@@ -103,6 +103,21 @@ func (l *Model) speaking(f *flow.Flow) []int {
 	return out
 }
 
+// Meant lists the services that may have a say in a flow: the one that is asked by name, and those that have its address
+// and port, of whatever namespace (L24, L30).
+func (l *Model) Meant(f *flow.Flow, service int) []int {
+	if f.To.Kind != flow.Address {
+		return nil
+	}
+	var out []int
+	for i := range l.services {
+		if x := &l.services[i]; i == service || x.has(f.To.Addr) && x.serves(f.Proto, f.Port) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
 // upper holds the answers of the layers above the network, and of the projections into it.
 type upper struct {
 	egress, ingress Step // projections; None where there are none
@@ -117,32 +132,22 @@ func (l *Model) atService(f *flow.Flow, i int) upper {
 	x := &l.services[i]
 	out := upper{services: []int{i}}
 	*out.at(ExternalFirewall) = l.firewall(f, x)
-	list := l.about(f, i, l.holderNamespace(f), true)
+	list := l.counting(f, i, l.holderNamespace(f), true)
 	*out.at(IdentityIssued) = l.issuedAt(f, x, len(list) > 0)
 	*out.at(AccessPolicy) = l.accessAt(f, x, list)
 	*out.at(ExternalAuthentication) = l.authentication(f, x)
 	return out
 }
 
-// about lists the policies of a mode that are about a service and count for an account of a namespace (L26).
-func (l *Model) about(f *flow.Flow, i int, namespace string, enforce bool) []*access {
-	x := &l.services[i]
-	var out []*access
+// counting lists the policies of a mode that are about a service and count for an account of a namespace (L26).
+func (l *Model) counting(f *flow.Flow, i int, namespace string, enforce bool) []*access {
 	if f.From.Kind == flow.Address { // it has no tokens of this cluster that could be withheld
 		return nil
 	}
-	for k := range l.policies {
+	var out []*access
+	for _, k := range l.about[i] {
 		p := &l.policies[k]
-		t := p.Spec.Target.ExternalService
-		if t == nil || p.ofPods || p.enforce() != enforce || t.Name != x.Name {
-			continue
-		}
-		if x.Namespace == "" {
-			mine := namespace == p.Namespace
-			if t.Kind == "ClusterExternalService" && mine {
-				out = append(out, p)
-			}
-		} else if t.Kind != "ClusterExternalService" && p.Namespace == x.Namespace {
+		if p.enforce() == enforce && (l.services[i].Namespace != "" || namespace == p.Namespace) {
 			out = append(out, p)
 		}
 	}
