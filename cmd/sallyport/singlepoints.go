@@ -21,9 +21,9 @@ func newSinglePoints() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "single-points [END[:PORT]]",
 		Short: "Say what hangs on a single layer, and which failures open it",
-		Long: `Say for every source what stands between it and END, or each workload and service outside: what is open,
-what hangs on a single layer (network policy at one end, the firewall outside, or identity), and what
-is defended twice; then what opens under each failure, alone or two together: an agent down, a policy
+		Long: `Say for every source in the cluster (and outside, where END is in it) what stands between it and END,
+or each workload and service outside: what is open, what hangs on a single layer (network policy at
+one end, the firewall outside, or identity), and what is defended twice; then what opens under each failure, alone or two together: an agent down, a policy
 not yet programmed or deleted, a label of a namespace gone, the firewall outside opened, password login
 on, a token stolen, a node compromised. Every claim was tried by applying the failures and deciding
 again. Without a port it is about those that END declares, else about every port.
@@ -91,7 +91,8 @@ func (w *world) protected(r *analyze.Reach, args []string) ([]failure.Target, []
 		return nil, nil, fmt.Errorf("%s is neither a workload nor a service outside (declare it as an ExternalService, or ask check about it)", end.Label)
 	}
 	if end.ExternalService > 0 {
-		return []failure.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}, end.Notes, nil
+		notes := append(end.Notes, "only sources in the cluster are looked at; check external "+end.Label+" asks about the world outside")
+		return []failure.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}, notes, nil
 	}
 	var out []failure.Target
 	for _, g := range targetsOf(r, goals) {
