@@ -5,7 +5,6 @@ import (
 
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
-	"sallyport.dev/sallyport/internal/policy"
 )
 
 // pair is one pair of pods or pieces of the outside in one family, on each side that has it, and the number
@@ -196,20 +195,11 @@ func (r *Reach) family(f flow.Family) *family {
 
 // decide gives every port of a flow by verdict.
 func (r *Reach) decide(f *flow.Flow, service int) Ports {
-	var cuts policy.Cuts
-	from, to := r.classOf(f.From), r.classOf(f.To)
-	if r.layers != nil {
-		r.layers.AddCuts(&cuts, f)
-	}
-	cuts.Add(r.m, from, to, flow.Egress)
-	cuts.Add(r.m, to, to, flow.Ingress)
 	var out Ports
 	g := *f
-	for _, proto := range netset.Protos {
-		for _, ports := range cuts.Ranges(proto, netset.AllPorts) {
-			g.Proto, g.Port = proto, ports.First
-			out.add(r.Verdict(&g, service), proto, ports)
-		}
+	for _, e := range r.Pieces(f, netset.EveryPort()) {
+		g.Proto, g.Port = e.Proto, e.Range.First
+		out.add(r.Verdict(&g, service), e.Proto, e.Range)
 	}
 	return out
 }

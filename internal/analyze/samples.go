@@ -38,7 +38,7 @@ func (r *Reach) samples(fam *family, a, b int) []flow.Flow {
 }
 
 // Pieces divides ports so that a flow gets one answer, of every layer, on each piece.
-func (r *Reach) Pieces(f *flow.Flow, service int, within netset.PortSet) []netset.Entry {
+func (r *Reach) Pieces(f *flow.Flow, within netset.PortSet) []netset.Entry {
 	var cuts policy.Cuts
 	from, to := r.classOf(f.From), r.classOf(f.To)
 	cuts.Add(r.m, from, to, flow.Egress)

@@ -21,16 +21,10 @@ type upper struct {
 
 // upperDest is what is the same for all sources at cells with one number.
 type upperDest struct {
-	pieces []portPiece
+	pieces []netset.Entry // ranges of ports on which layers answer the same
 	// plain: nothing is asked there, so that everything passes.
 	plain bool
 	bySig map[uint64]uint32 // decisions by the verdicts on the pieces
-}
-
-// portPiece is a range of ports on which layers answer the same.
-type portPiece struct {
-	proto netset.Proto
-	ports netset.PortRange
 }
 
 func newUpper(r *Reach, s *space) *upper {
@@ -72,7 +66,7 @@ func (u *upper) about(c *cell) upperDest {
 	out := upperDest{bySig: map[uint64]uint32{}, plain: c.kind == flow.Pod && !u.r.layers.Asks(c.members[0])}
 	for _, proto := range netset.Protos {
 		for _, r := range cuts.Ranges(proto, netset.AllPorts) {
-			out.pieces = append(out.pieces, portPiece{proto, r})
+			out.pieces = append(out.pieces, netset.Entry{Proto: proto, Range: r})
 		}
 	}
 	return out
@@ -129,7 +123,7 @@ func (u *upper) verdicts(ca *cell, ma int, cb *cell, mb int, d *upperDest) []flo
 	var room [maxSigned]flow.Verdict
 	out := room[:0]
 	for _, p := range d.pieces {
-		f.Proto, f.Port = p.proto, p.ports.First
+		f.Proto, f.Port = p.Proto, p.Range.First
 		out = append(out, u.r.aboveNetwork(&f, cb.service))
 	}
 	return out
@@ -138,7 +132,7 @@ func (u *upper) verdicts(ca *cell, ma int, cb *cell, mb int, d *upperDest) []flo
 func (d *upperDest) ports(verdicts []flow.Verdict) Ports {
 	var out Ports
 	for i, v := range verdicts {
-		out.add(v, d.pieces[i].proto, d.pieces[i].ports)
+		out.add(v, d.pieces[i].Proto, d.pieces[i].Range)
 	}
 	return out
 }

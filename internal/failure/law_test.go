@@ -204,7 +204,9 @@ func (e *experiment) through(s *cluster.Snapshot, from flow.End, egressOff, ingr
 	a := e.ask(s, f, egressOff, ingressOff)
 	if unprogrammed {
 		strict := *s
-		strict.Identities = slices.DeleteFunc(slices.Clone(s.Identities), func(w cluster.WorkloadIdentity) bool { return *w.Spec.Require.NetworkEnforced })
+		strict.Identities = slices.DeleteFunc(slices.Clone(s.Identities), func(w cluster.WorkloadIdentity) bool {
+			return len(w.NotUnderstood) == 0 && *w.Spec.Require.NetworkEnforced // what is not understood may require nothing (L4)
+		})
 		b := e.ask(&strict, f, egressOff, ingressOff)
 		if len(strict.Identities)+len(strict.AccessPolicies)+len(strict.External) > 0 {
 			copy(a[oracle.IdentityIssued:], b[oracle.IdentityIssued:])

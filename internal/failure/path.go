@@ -78,9 +78,6 @@ func NewFinder(m *policy.Model) *Finder {
 	return f
 }
 
-// Layers is the model of the layers that the Finder asks; it speaks even where only the network does.
-func (w *Finder) Layers() *layers.Model { return w.l }
-
 // Decide gives what all layers say of a flow as things are.
 func (w *Finder) Decide(f *flow.Flow, service int) layers.Decision {
 	d := eval.Decide(w.m, f)
@@ -245,9 +242,7 @@ func policiesOf(m *policy.Model, l *local, network *eval.Decision, d *layers.Dec
 	}
 	for i := range l.snap.AccessPolicies {
 		p := &l.snap.AccessPolicies[i]
-		if l.names(p) {
-			put(cluster.PolicyRef{Kind: "AccessPolicy", Namespace: p.Namespace, Name: p.Name})
-		}
+		put(cluster.PolicyRef{Kind: "AccessPolicy", Namespace: p.Namespace, Name: p.Name})
 	}
 	for _, dir := range flow.Directions {
 		for _, ref := range applying(m, &network.Flow, dir) {
@@ -278,14 +273,6 @@ func applying(m *policy.Model, f *flow.Flow, dir flow.Direction) []cluster.Polic
 		out = append(out, p.Ref)
 	}
 	return out
-}
-
-// names tells whether an AccessPolicy is in the namespace of the destination, or about a service.
-func (l *local) names(p *cluster.AccessPolicy) bool {
-	if l.flow.To.Kind == flow.Pod {
-		return p.Namespace == l.snap.Pods[l.flow.To.Index].Namespace
-	}
-	return p.Spec.Target.ExternalService != nil
 }
 
 // labels lists the labels that the namespaces of both ends may lose.

@@ -110,7 +110,7 @@ func (w *Finder) weakest(r *analyze.Reach, from int, t Target) (Finding, bool) {
 	out := Finding{From: from, To: t.Party, Service: r.Parties[t.Party].Service - 1}
 	found := false
 	for _, f := range r.Samples(from, t.Party) {
-		for _, e := range r.Pieces(&f, out.Service, t.Ports) {
+		for _, e := range r.Pieces(&f, t.Ports) {
 			if out.Service >= 0 && !w.l.Serves(out.Service, e.Proto, e.Range.First) {
 				continue
 			}

@@ -32,7 +32,7 @@ func (l *Model) holder(f *flow.Flow) *identity {
 		p := &l.snap.Pods[f.From.Index]
 		var rest []int
 		for i := range l.issuers {
-			if w := &l.issuers[i]; w.concerns(p) && !*w.Spec.Require.NetworkEnforced {
+			if w := &l.issuers[i]; w.concerns(p) && (len(w.NotUnderstood) > 0 || !*w.Spec.Require.NetworkEnforced) { // what is vague may require nothing (L4)
 				rest = append(rest, i)
 			}
 		}

@@ -73,9 +73,6 @@ func New(m *policy.Model) *Model {
 	return l
 }
 
-// TrustDomain is the cluster's (L10).
-func (l *Model) TrustDomain() string { return l.trust }
-
 // Source numbers what layers know of a pod as a source: what is issued to it, and as what it appears outside.
 func (l *Model) Source(pod int) int { return int(l.sources[pod]) }
 

@@ -87,9 +87,6 @@ func (l *Model) Service(i int) Service {
 	return out
 }
 
-// Services counts the services of the Snapshot.
-func (l *Model) Services() int { return len(l.services) }
-
 // speaking lists the services that a flow to an address may be to (L30).
 func (l *Model) speaking(f *flow.Flow) []int {
 	var out []int

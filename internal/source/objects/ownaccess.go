@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -77,24 +76,20 @@ func (p *policy) checkTargetPort(n node) {
 	}
 	p.checkProtocolName(n.child("protocol"))
 	end := n.child("endPort")
-	p.checkNumber(end, 1, 65535)
-	switch v := port.v.(type) {
-	case string:
-		if !portNamePattern.MatchString(v) || !strings.ContainsAny(v, "abcdefghijklmnopqrstuvwxyz") || strings.Contains(v, "--") {
-			hint := ""
-			if v != "" && strings.Trim(v, "0123456789") == "" {
-				hint = "write the number without quotes"
-			}
-			p.add(port.path, port.path+" "+quoteShort(v)+" is not a port name", hint)
+	p.checkPortRange(port, end)
+	name, ok := port.v.(string)
+	if !ok {
+		return
+	}
+	if !portNamePattern.MatchString(name) || !strings.ContainsAny(name, "abcdefghijklmnopqrstuvwxyz") || strings.Contains(name, "--") {
+		hint := ""
+		if name != "" && strings.Trim(name, "0123456789") == "" {
+			hint = "write the number without quotes"
 		}
-		if end.v != nil {
-			p.add(end.path, end.path+" needs a port number, not a name", "")
-		}
-	case int64:
-		p.checkNumber(port, 1, 65535)
-		if e, ok := end.v.(int64); ok && e < v {
-			p.add(end.path, fmt.Sprintf("%s %d is below port %d", end.path, e, v), "")
-		}
+		p.add(port.path, port.path+" "+quoteShort(name)+" is not a port name", hint)
+	}
+	if end.v != nil {
+		p.add(end.path, end.path+" needs a port number, not a name", "")
 	}
 }
 

@@ -41,9 +41,13 @@ func (p *policy) checkExternalPort(n node) {
 	if !ok {
 		return
 	}
-	p.checkNumber(port, 1, 65535)
 	p.checkProtocolName(n.child("protocol"))
-	end := n.child("endPort")
+	p.checkPortRange(port, n.child("endPort"))
+}
+
+// checkPortRange checks a port by number, and the end of its range, which may be absent.
+func (p *policy) checkPortRange(port, end node) {
+	p.checkNumber(port, 1, 65535)
 	p.checkNumber(end, 1, 65535)
 	if first, ok := port.v.(int64); ok {
 		if last, ok := end.v.(int64); ok && last < first {
