@@ -43,9 +43,12 @@ type Snapshot struct {
 	Identities      []WorkloadIdentity
 	AccessPolicies  []AccessPolicy
 	External        []ExternalService // those of the cluster first
-	Unreadable      []Unreadable      // with SkipUnreadable (S2), and what a server sent that has no sense
-	Notes           []Note            // of the reader, sorted by place
-	Ignores         []Ignore          // sorted by place
+	AzureIdentities []AzureIdentity
+	AzureBindings   []AzureIdentityBinding
+	AzureExceptions []AzurePodIdentityException
+	Unreadable      []Unreadable // with SkipUnreadable (S2), and what a server sent that has no sense
+	Notes           []Note       // of the reader, sorted by place
+	Ignores         []Ignore     // sorted by place
 }
 
 // Facts are statements about the cluster as a whole that the input itself carries (a saved
@@ -55,6 +58,8 @@ type Facts struct {
 	Plugin      string         // such as "calico" or "cilium@1.16"
 	PodCIDRs    []netip.Prefix // beside those of the Nodes
 	TrustDomain string         // of identities; empty: cluster.local (docs/layers.md, L10)
+	// PodIdentityAddOn: AKS' add-on for Azure AD Pod Identity is on, which keeps identities to their namespaces (L14).
+	PodIdentityAddOn bool
 }
 
 // Namespace is a namespace and its labels.
@@ -110,6 +115,8 @@ type Pod struct {
 	Terminating bool            // still subject and peer until its sandbox ends (S31)
 	// NoToken: no token of the account is mounted, so that the pod does not speak to the API server.
 	NoToken bool
+	// EntraToken: it has, or will be given, a token of its account that Entra takes (L13).
+	EntraToken bool
 	// Scraped: its annotations ask Prometheus to collect metrics, on ScrapePort if that is not 0.
 	Scraped    bool
 	ScrapePort uint16
@@ -244,6 +251,9 @@ type ServiceAccount struct {
 	Origin    Origin
 	Namespace string
 	Name      string
+	// EntraClient and EntraTenant are its annotations for Azure Workload Identity as written; nil where they are not
+	// there (L13).
+	EntraClient, EntraTenant *string
 }
 
 // EntryPoint is an Ingress, Gateway route or the like: a way in from outside that ends at services.
