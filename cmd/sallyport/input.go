@@ -172,7 +172,7 @@ func (in *input) world(snap *cluster.Snapshot) (*world, error) {
 	w.notes = append(w.notes, facts.plugin.Notes(snap)...)
 	w.enforcement = facts.plugin.Enforcement(facts.version)
 	named := *snap
-	named.Facts.TrustDomain = facts.trustDomain
+	named.Facts.TrustDomain, named.Facts.PodIdentityAddOn = facts.trustDomain, facts.podIdentityAddOn
 	snap, w.snap = &named, &named
 	o := policy.Options{Strict: in.strict, PodCIDRs: facts.podCIDRs, BlockMetadata: in.blockMetadata,
 		Azure: facts.azure, Behaviour: facts.plugin.Behaviour()}
@@ -251,6 +251,8 @@ type facts struct {
 	azure       bool
 	notes       []string
 	trustDomain string
+	// podIdentityAddOn: see cluster.Facts.
+	podIdentityAddOn bool
 }
 
 var trustDomainPattern = regexp.MustCompile(`^[a-z0-9._-]{1,255}$`)
@@ -311,6 +313,7 @@ func (f *facts) readAKS(path string) error {
 	}
 	f.version, f.plugin, f.notes, f.azure = a.Version, a.Plugin, a.Notes, true
 	f.podCIDRs = append(f.podCIDRs, a.PodCIDRs...)
+	f.podIdentityAddOn = a.PodIdentityAddOn
 	return nil
 }
 
@@ -344,5 +347,6 @@ func (f *facts) complete(c cluster.Facts) error {
 		}
 		f.trustDomain = c.TrustDomain
 	}
+	f.podIdentityAddOn = f.podIdentityAddOn || c.PodIdentityAddOn
 	return nil
 }

@@ -42,7 +42,8 @@ prometheus.io's scrape and port, so it can go with a bug report. What --kube-ver
 			if err := facts.complete(snap.Facts); err != nil {
 				return err
 			}
-			snap.Facts = cluster.Facts{KubeVersion: facts.version.String(), Plugin: facts.plugin.Spelling(), PodCIDRs: append(facts.podCIDRs, snap.Facts.PodCIDRs...), TrustDomain: facts.trustDomain}
+			snap.Facts = cluster.Facts{KubeVersion: facts.version.String(), Plugin: facts.plugin.Spelling(), PodCIDRs: append(facts.podCIDRs, snap.Facts.PodCIDRs...), TrustDomain: facts.trustDomain,
+				PodIdentityAddOn: facts.podIdentityAddOn}
 			var out bytes.Buffer // nothing is printed where it fails halfway
 			if err := b.WriteSnapshot(&out, snap); err != nil {
 				return err

@@ -227,7 +227,31 @@ func policySpecs(s *cluster.Snapshot) map[cluster.PolicyRef]policySpec {
 		}
 		out[cluster.PolicyRef{Kind: kind, Namespace: x.Namespace, Name: x.Name}] = policySpec{x.Spec, x.NotUnderstood, x.Origin.At("")}
 	}
+	azureSpecs(s, out)
 	return out
+}
+
+// azureSpecs adds what Azure's own products read, without the places.
+func azureSpecs(s *cluster.Snapshot, out map[cluster.PolicyRef]policySpec) {
+	add := func(kind, namespace, name string, spec any, o cluster.Origin) {
+		out[cluster.PolicyRef{Kind: kind, Namespace: namespace, Name: name}] = policySpec{spec: spec, origin: o.At("")}
+	}
+	for _, x := range s.Accounts {
+		if x.EntraClient != nil || x.EntraTenant != nil {
+			add("ServiceAccount", x.Namespace, x.Name, [2]*string{x.EntraClient, x.EntraTenant}, x.Origin)
+		}
+	}
+	for _, x := range s.AzureIdentities {
+		o := x.Origin
+		x.Origin = cluster.Origin{}
+		add("AzureIdentity", x.Namespace, x.Name, x, o)
+	}
+	for _, x := range s.AzureBindings {
+		add("AzureIdentityBinding", x.Namespace, x.Name, [2]string{x.Identity, x.Selector}, x.Origin)
+	}
+	for _, x := range s.AzureExceptions {
+		add("AzurePodIdentityException", x.Namespace, x.Name, x.PodLabels, x.Origin)
+	}
 }
 
 // Each calls f for every change, in the order of Parties, until f gives false. The outside among itself

@@ -37,7 +37,7 @@ func newLocal(m *policy.Model, outside *layers.Model, f *flow.Flow, service int,
 	slices.Sort(pods)
 	pods = slices.Compact(pods)
 	s := *whole
-	s.Services, s.Accounts, s.Entries, s.Callbacks, s.Monitors, s.Granted, s.Notes, s.Ignores = nil, nil, nil, nil, nil, nil, nil, nil
+	s.Services, s.Entries, s.Callbacks, s.Monitors, s.Granted, s.Notes, s.Ignores = nil, nil, nil, nil, nil, nil, nil
 	at := map[int]int{}
 	inside := map[string]bool{}
 	nodes := map[string]bool{}
@@ -63,6 +63,8 @@ func newLocal(m *policy.Model, outside *layers.Model, f *flow.Flow, service int,
 	s.Identities = keep(whole.Identities, func(w *cluster.WorkloadIdentity) bool {
 		return accounts[[2]string{w.Namespace, w.Spec.ServiceAccountName}] || inside[w.Namespace] && len(w.NotUnderstood) > 0
 	})
+	s.Accounts = keep(whole.Accounts, func(x *cluster.ServiceAccount) bool { return accounts[[2]string{x.Namespace, x.Name}] })
+	keepAzure(whole, &s, inside)
 	meant := outside.Meant(f, service)
 	s.External = onlyThese(whole.External, meant)
 	s.AccessPolicies = keep(whole.AccessPolicies, func(p *cluster.AccessPolicy) bool { return concerns(whole, p, f, meant) })
@@ -76,6 +78,22 @@ func newLocal(m *policy.Model, outside *layers.Model, f *flow.Flow, service int,
 		l.on = append(l.on, at[p])
 	}
 	return l
+}
+
+// keepAzure keeps what Azure AD Pod Identity may issue to the pods.
+func keepAzure(whole, s *cluster.Snapshot, inside map[string]bool) {
+	labels, named := map[string]bool{}, map[[2]string]bool{}
+	for i := range s.Pods {
+		labels[s.Pods[i].Labels[cluster.BindingLabel]] = true
+	}
+	s.AzureBindings = keep(whole.AzureBindings, func(b *cluster.AzureIdentityBinding) bool {
+		named[[2]string{b.Namespace, b.Identity}] = named[[2]string{b.Namespace, b.Identity}] || labels[b.Selector]
+		return labels[b.Selector]
+	})
+	s.AzureIdentities = keep(whole.AzureIdentities, func(x *cluster.AzureIdentity) bool {
+		return named[[2]string{x.Namespace, x.Name}] || x == &whole.AzureIdentities[0] // that there is one counts for nodes (L15)
+	})
+	s.AzureExceptions = keep(whole.AzureExceptions, func(x *cluster.AzurePodIdentityException) bool { return inside[x.Namespace] })
 }
 
 // onlyThese empties all other services, so that the rest keep their numbers.

@@ -142,8 +142,7 @@ func (l *Model) target(numbers map[string]int32, key string, list []int) int32 {
 
 // findServices finds out which policies name each service (L26).
 func (l *Model) findServices() {
-	type name struct{ namespace, name string } // of a ClusterExternalService without namespace
-	naming := map[name][]int{}
+	naming := map[name][]int{} // of a ClusterExternalService without namespace
 	for i := range l.policies {
 		p := &l.policies[i]
 		t := p.Spec.Target.ExternalService
@@ -250,7 +249,11 @@ func (l *Model) source(f *flow.Flow) *identity {
 	if f.From.Kind == flow.Pod {
 		return &l.identities[l.who[f.From.Index]]
 	}
-	return &identity{issued: Deny, why: NoWorkload}
+	out := &identity{issued: Deny, why: NoWorkload}
+	if f.From.Kind == flow.Node {
+		l.azure.node(out)
+	}
+	return out
 }
 
 // atPod is L22 and L23: what identity says at a destination that is a pod.

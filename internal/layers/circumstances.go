@@ -58,6 +58,5 @@ func (l *Model) Who(pod int) int { return int(l.who[pod]) }
 
 // Issues tells whether anything is issued to a pod, perhaps.
 func (l *Model) Issues(pod int) bool {
-	d := &l.identities[l.who[pod]]
-	return d.issued != Deny
+	return l.identities[l.who[pod]].issues()
 }

@@ -16,13 +16,20 @@ type Identity struct {
 	Reason   Reason
 	Refs     []Ref
 	Azure    []Grant
-	Vague    []Ref // what is not fully understood, and may issue any Azure identity (L4)
+	Any      []Any
 }
 
 // Grant is an Azure identity that is issued to a pod, and what gives it.
 type Grant struct {
-	v1alpha1.AzureGrant
-	By Ref
+	v1alpha1.AzureIdentity
+	Resources []string // nil: every one
+	By        Ref
+}
+
+// Any is what perhaps issues any Azure identity for any resource (L4, L13 to L15).
+type Any struct {
+	Reason Reason
+	By     Ref
 }
 
 // Unread tells whether something that may have a say could not be read (L3).
@@ -32,9 +39,12 @@ func (l *Model) Unread() bool { return l.unread }
 func (l *Model) Identity(pod int) (who Identity, number int) {
 	number = int(l.who[pod])
 	d := &l.identities[number]
-	who = Identity{SPIFFEID: d.id, Issued: d.issued, Reason: d.why, Refs: d.refs, Vague: d.vague}
-	for i := range d.azure {
-		who.Azure = append(who.Azure, Grant{*d.azure[i].AzureGrant, d.azure[i].ref})
+	who = Identity{SPIFFEID: d.id, Issued: d.issued, Reason: d.why, Refs: d.refs}
+	for _, g := range d.azure {
+		who.Azure = append(who.Azure, Grant{g.AzureIdentity, g.resources, g.ref})
+	}
+	for _, g := range d.any {
+		who.Any = append(who.Any, Any{g.why, g.ref})
 	}
 	return who, number
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -48,39 +47,39 @@ type identity struct {
 	why    Reason
 	refs   []Ref
 	azure  []azureGrant
-	vague  []Ref // WorkloadIdentities that are not understood, and may issue any Azure identity (L4)
+	any    []anyGrant
 }
 
-// azureGrant is an Azure identity that is issued.
-type azureGrant struct {
-	*v1alpha1.AzureGrant
-	ref Ref
-}
+// issues tells whether anything is issued, perhaps.
+func (d *identity) issues() bool { return d.issued != Deny || len(d.azure)+len(d.any) > 0 }
 
 // identify finds out for each pod what is issued to it. Pods for which that is the same share a number.
 func (l *Model) identify() {
 	l.who = make([]int32, len(l.snap.Pods))
 	numbers := map[string]int32{}
-	type account struct{ namespace, name string } // without name: perhaps every account of it (L4)
-	byAccount := map[account][]int{}
+	l.azure = newAzure(l.snap)
+	byAccount := map[name][]int{} // without name: perhaps every account of the namespace (L4)
 	for i := range l.issuers {
-		w := account{l.issuers[i].Namespace, l.issuers[i].Spec.ServiceAccountName}
+		w := name{l.issuers[i].Namespace, l.issuers[i].Spec.ServiceAccountName}
 		byAccount[w] = append(byAccount[w], i)
 	}
 	for i := range l.snap.Pods {
 		p := &l.snap.Pods[i]
-		key := "host"
 		var about []int
 		if !p.HostNetwork {
-			for _, name := range slices.Compact([]string{p.Account, ""}) {
-				for _, k := range byAccount[account{p.Namespace, name}] {
+			for _, account := range slices.Compact([]string{p.Account, ""}) {
+				for _, k := range byAccount[name{p.Namespace, account}] {
 					if l.issuers[k].concerns(p) {
 						about = append(about, k)
 					}
 				}
 			}
 			slices.Sort(about) // the order of the Snapshot
-			key = fmt.Sprint(p.Namespace, "/", p.Account, about)
+		}
+		var others identity
+		key := fmt.Sprint(p.Namespace, "/", p.Account, about, p.HostNetwork, l.azure.issue(p, &others))
+		if p.HostNetwork && !p.EntraToken {
+			key = "host"
 		}
 		n, ok := numbers[key]
 		if !ok {
@@ -92,12 +91,15 @@ func (l *Model) identify() {
 	}
 }
 
-// identity is L11 and L12.
+// identity is L11 to L15.
 func (l *Model) identity(p *cluster.Pod, about []int) identity {
 	if p.HostNetwork {
-		return identity{issued: Deny, why: HostNetwork}
+		out := identity{issued: Deny, why: HostNetwork}
+		l.azure.issue(p, &out)
+		return out
 	}
 	out := identity{has: true, id: l.SPIFFEID(p.Namespace, p.Account), issued: Deny, why: NotIssued}
+	l.azure.issue(p, &out)
 	for _, k := range about {
 		w := &l.issuers[k]
 		sure := len(w.NotUnderstood) == 0
@@ -123,12 +125,12 @@ func (d *identity) take(w *issuer, sure bool) {
 		d.issued, d.why, d.refs = Unknown, NotUnderstood, []Ref{w.ref("")}
 	}
 	if !sure {
-		d.vague = append(d.vague, w.ref(""))
+		d.any = append(d.any, anyGrant{NotUnderstood, w.ref("")})
 		return
 	}
 	for i := range w.Spec.ExternalIdentities {
 		if a := w.Spec.ExternalIdentities[i].Azure; a != nil {
-			d.azure = append(d.azure, azureGrant{a, w.ref(fmt.Sprintf("spec.externalIdentities[%d]", i))})
+			d.azure = append(d.azure, azureGrant{a.AzureIdentity, a.Resources, w.ref(fmt.Sprintf("spec.externalIdentities[%d]", i))})
 		}
 	}
 }

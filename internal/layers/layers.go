@@ -194,6 +194,8 @@ const (
 	AdmittedUnknown                        // whom the service admits is not known
 	NoIdentity                             // the source has no identity that counts there
 	ServiceUnknown                         // it is not known which of several services is meant (L30)
+	AccountUnnamed                         // its account has a token that Entra takes, for an identity that is not named (L13)
+	NodeIdentity                           // it is given what its node has (L15)
 )
 
 // String gives the reason as one word, as JSON has it.
@@ -202,7 +204,7 @@ func (r Reason) String() string {
 		"private-endpoint", "public-access-disabled", "subnet-rule", "ip-rule", "azure-services", "no-rule-admits", "source-unknown",
 		"nothing-asked", "issued", "not-issued", "host-network", "no-workload", "network-not-enforced", "foreign-identity", "password",
 		"no-access-policy", "allow-rule", "deny-rule", "no-rule-matches", "nothing-said", "admitted", "not-admitted",
-		"admitted-unknown", "no-identity", "service-unknown"}[r]
+		"admitted-unknown", "no-identity", "service-unknown", "account-unnamed", "node-identity"}[r]
 }
 
 // MarshalText gives String.

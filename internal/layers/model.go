@@ -25,6 +25,7 @@ type Model struct {
 	unread bool // L3
 
 	issuers  []issuer
+	azure    *azure
 	policies []access
 	services []service
 	// who, sources and targets are by pod: the number of what is issued to it, of that and as what it appears, and

@@ -173,7 +173,8 @@ func (l *Model) accessAt(f *flow.Flow, x *service, list []*access) Step {
 // claim is an identity that counts at a service (L33).
 type claim struct {
 	sure   bool
-	azure  *v1alpha1.AzureGrant // with spiffe empty nil stands for any
+	why    Reason                  // where it is not sure
+	azure  *v1alpha1.AzureIdentity // with spiffe empty nil stands for any
 	spiffe string
 	ref    Ref
 }
@@ -188,18 +189,17 @@ func (l *Model) claims(f *flow.Flow, x *service) []claim {
 	}
 	if resource == "" {
 		if who.issued == Allow || who.issued == Unknown {
-			out = append(out, claim{sure: who.issued == Allow, spiffe: who.id, ref: who.refs[0]})
+			out = append(out, claim{sure: who.issued == Allow, why: who.why, spiffe: who.id, ref: who.refs[0]})
 		}
 		return out
 	}
 	for i := range who.azure {
-		g := &who.azure[i]
-		if slices.ContainsFunc(g.Resources, func(r string) bool { return sameResource(r, resource) }) {
-			out = append(out, claim{sure: true, azure: g.AzureGrant, ref: g.ref})
+		if g := &who.azure[i]; g.serves(resource) {
+			out = append(out, claim{sure: true, azure: &g.AzureIdentity, ref: g.ref})
 		}
 	}
-	for _, r := range who.vague {
-		out = append(out, claim{ref: r})
+	for _, g := range who.any {
+		out = append(out, claim{why: g.why, ref: g.ref})
 	}
 	return out
 }
@@ -229,7 +229,7 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 			s.Answer, s.Reason, s.Refs = Allow, Issued, []Ref{c.ref}
 			return s
 		}
-		s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{c.ref}
+		s.Answer, s.Reason, s.Refs = Unknown, c.why, []Ref{c.ref}
 	}
 	switch {
 	case s.Answer != Deny:
@@ -281,7 +281,7 @@ func (l *Model) admission(f *flow.Flow, x *service) Step {
 			s.Answer, s.Reason, s.Refs = Allow, Admitted, []Ref{x.ref(fmt.Sprintf("spec.authentication.admitted[%d]", i))}
 			return s
 		case i >= 0:
-			s.Answer, s.Reason, s.Refs = Unknown, NotUnderstood, []Ref{c.ref}
+			s.Answer, s.Reason, s.Refs = Unknown, c.why, []Ref{c.ref}
 		case s.Reason == NoIdentity:
 			s.Reason = NotAdmitted
 		}

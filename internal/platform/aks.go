@@ -17,7 +17,9 @@ type AKS struct {
 	Version  Version
 	Plugin   Plugin
 	PodCIDRs []netip.Prefix
-	Notes    []string
+	// PodIdentityAddOn: the add-on for Azure AD Pod Identity is on, which keeps identities to their namespaces.
+	PodIdentityAddOn bool
+	Notes            []string
 }
 
 // aksCluster has the fields read of a managed cluster; ARM templates nest them under properties.
@@ -29,6 +31,7 @@ type aksCluster struct {
 	AgentPoolProfiles        []aksPool       `json:"agentPoolProfiles"`
 	OIDC                     *aksToggle      `json:"oidcIssuerProfile"`
 	Security                 *aksSecurity    `json:"securityProfile"`
+	PodIdentity              *aksToggle      `json:"podIdentityProfile"`
 	Properties               json.RawMessage `json:"properties"`
 }
 
@@ -112,6 +115,7 @@ func (c *aksCluster) facts() (*AKS, error) {
 	if len(windows) > 0 {
 		out.note("agent pools that run Windows: %s; network policies there are limited, and Cilium has none", cut(strings.Join(windows, ", ")))
 	}
+	out.PodIdentityAddOn = c.PodIdentity != nil && c.PodIdentity.Enabled
 	issuer := c.OIDC != nil && c.OIDC.Enabled
 	identity := c.Security != nil && c.Security.WorkloadIdentity != nil && c.Security.WorkloadIdentity.Enabled
 	if identity && !issuer {

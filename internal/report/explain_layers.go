@@ -45,10 +45,11 @@ func (b *page) identity(y *explain.Layers) {
 		b.line("    %s", why)
 	}
 	for i := range y.Azure {
-		b.line("    %s, by %s", grantWords(&y.Azure[i].AzureGrant), refWords(&y.Azure[i].By))
+		g := &y.Azure[i]
+		b.line("    %s, by %s", grantWords(&g.AzureIdentity, g.Resources), refWords(&g.By))
 	}
-	if len(y.Vague) > 0 {
-		b.line("    perhaps any Azure identity, by %s, not fully understood", refsWords(y.Vague))
+	for i := range y.Any {
+		b.line("    perhaps any Azure identity: %s", withRefs(layerReasons[y.Any[i].Reason], []layers.Ref{y.Any[i].By}))
 	}
 }
 
@@ -60,8 +61,12 @@ func azureWords(a *v1alpha1.AzureIdentity) string {
 	return text
 }
 
-func grantWords(g *v1alpha1.AzureGrant) string {
-	return azureWords(&g.AzureIdentity) + " for " + names.Safe(shorten(g.Resources))
+// grantWords names an Azure identity and what for; without resources for every one.
+func grantWords(a *v1alpha1.AzureIdentity, resources []string) string {
+	if resources == nil {
+		return azureWords(a) + " for every resource"
+	}
+	return azureWords(a) + " for " + names.Safe(shorten(resources))
 }
 
 // access says which AccessPolicies name an endpoint.
@@ -363,7 +368,7 @@ func (b *page) obtainable(x *explain.WorkloadIdentity) {
 	}
 	for i := range s.ExternalIdentities {
 		if a := s.ExternalIdentities[i].Azure; a != nil {
-			b.line("    tokens of %s%s", grantWords(a), place(x.Origin.At(fmt.Sprintf("spec.externalIdentities[%d]", i))))
+			b.line("    tokens of %s%s", grantWords(&a.AzureIdentity, a.Resources), place(x.Origin.At(fmt.Sprintf("spec.externalIdentities[%d]", i))))
 		}
 	}
 	if e := s.Require.NetworkEnforced; e != nil && !*e {

@@ -22,14 +22,19 @@ type identityJSON struct {
 	Reason         string         `json:"reason"`
 	Objects        []layerRefJSON `json:"objects,omitempty"`
 	Azure          []grantJSON    `json:"azure,omitempty"`
-	AnyAzure       []layerRefJSON `json:"perhapsAnyAzure,omitempty"`
+	AnyAzure       []anyAzureJSON `json:"perhapsAnyAzure,omitempty"`
 }
 
 type grantJSON struct {
 	ClientID  string       `json:"clientID"`
 	TenantID  string       `json:"tenantID,omitempty"`
-	Resources []string     `json:"resources"`
+	Resources []string     `json:"resources,omitempty"` // absent: every one
 	Object    layerRefJSON `json:"object"`
+}
+
+type anyAzureJSON struct {
+	Reason string       `json:"reason"`
+	Object layerRefJSON `json:"object"`
 }
 
 type accessAskJSON struct {
@@ -114,10 +119,10 @@ func endpointLayers(y *explain.Layers) *endpointLayersJSON {
 	}
 	for i := range y.Azure {
 		g := &y.Azure[i]
-		out.Identity.Azure = append(out.Identity.Azure, grantJSON{g.ClientID, g.TenantID, append([]string{}, g.Resources...), layerRef(&g.By)})
+		out.Identity.Azure = append(out.Identity.Azure, grantJSON{g.ClientID, g.TenantID, g.Resources, layerRef(&g.By)})
 	}
-	for i := range y.Vague {
-		out.Identity.AnyAzure = append(out.Identity.AnyAzure, layerRef(&y.Vague[i]))
+	for i := range y.Any {
+		out.Identity.AnyAzure = append(out.Identity.AnyAzure, anyAzureJSON{y.Any[i].Reason.String(), layerRef(&y.Any[i].By)})
 	}
 	for i := range y.Policies {
 		p := &y.Policies[i]

@@ -143,6 +143,8 @@ var layerReasons = map[layers.Reason]string{
 	layers.AdmittedUnknown:      "whom it admits is not said: %s",
 	layers.ServiceUnknown:       "which of several services is meant is not known: %s",
 	layers.NoIdentity:           "there is no identity to admit: %s",
+	layers.AccountUnnamed:       "it has a token that Entra takes, and %s names no Azure identity for it",
+	layers.NodeIdentity:         "it is given what its node has: %s",
 }
 
 // layerWords says why a layer answers as it does.
@@ -158,17 +160,23 @@ func layerWords(s *layers.Step) string {
 	case s.Reason == layers.NoIdentity && s.Layer == layers.AccessPolicy:
 		text = "no rule of %s matches an end without identity"
 	}
-	if strings.Contains(text, "%s") {
-		what := "what is declared"
-		if len(s.Refs) > 0 {
-			what = refsWords(s.Refs)
-		}
-		text = fmt.Sprintf(text, what)
-	}
+	text = withRefs(text, s.Refs)
 	if s.Unenforced {
 		text += "; nobody is known to enforce that"
 	}
 	return text
+}
+
+// withRefs puts what decided into a text that asks for it.
+func withRefs(text string, refs []layers.Ref) string {
+	if !strings.Contains(text, "%s") {
+		return text
+	}
+	what := "what is declared"
+	if len(refs) > 0 {
+		what = refsWords(refs)
+	}
+	return fmt.Sprintf(text, what)
 }
 
 // layerJSON is the answer of one layer.

@@ -82,7 +82,8 @@ func (a *assembly) take(it *item) {
 	case *sliceObject:
 		a.slices = append(a.slices, it)
 	case *accountObject:
-		a.s.Accounts = append(a.s.Accounts, cluster.ServiceAccount{Origin: it.origin, Namespace: it.key.namespace, Name: it.key.name})
+		a.s.Accounts = append(a.s.Accounts, cluster.ServiceAccount{Origin: it.origin, Namespace: it.key.namespace, Name: it.key.name,
+			EntraClient: annotation(&o.Metadata, cluster.EntraClientAnnotation), EntraTenant: annotation(&o.Metadata, cluster.EntraTenantAnnotation)})
 		a.tokenless[[2]string{it.key.namespace, it.key.name}] = o.Token != nil && !*o.Token
 	case *webhooksObject, *apiServiceObject, *definitionObject:
 		a.callback(it, o)
@@ -94,6 +95,8 @@ func (a *assembly) take(it *item) {
 		a.route(it, o)
 	case *foreignObject:
 		a.foreign(it, o)
+	case *azureObject:
+		a.azure(it, o)
 	}
 }
 

@@ -34,7 +34,7 @@ func (b *Builder) AddHeader(h Header) {
 }
 
 func (h *Header) object() *headerObject {
-	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin, TrustDomain: h.Facts.TrustDomain,
+	o := &headerObject{Revision: h.Revision, KubeVersion: h.Facts.KubeVersion, Plugin: h.Facts.Plugin, TrustDomain: h.Facts.TrustDomain, PodIdentityAddOn: h.Facts.PodIdentityAddOn,
 		Unreadable: h.Unreadable, UnreadableForeign: h.UnreadableForeign, UnreadableLayers: h.UnreadableLayers, Incomplete: h.Incomplete,
 		PoliciesOf: h.PoliciesOf, Notes: h.Notes}
 	o.typeMeta = typeMeta{APIVersion: groupOwn + "/v1alpha1", Kind: "Snapshot"}
@@ -70,6 +70,7 @@ func (a *assembly) readHeaders() {
 		lay(&a.s.Facts.KubeVersion, o.KubeVersion)
 		lay(&a.s.Facts.Plugin, o.Plugin)
 		lay(&a.s.Facts.TrustDomain, o.TrustDomain)
+		a.s.Facts.PodIdentityAddOn = a.s.Facts.PodIdentityAddOn || o.PodIdentityAddOn
 		for i, s := range o.PodCIDRs {
 			p, err := netip.ParsePrefix(s)
 			if err != nil {

@@ -16,7 +16,7 @@ type kindInfo struct {
 	versions   []string // accepted ones; nil: any
 	namespaced bool
 	policy     bool        // decoded strictly; see readPolicy
-	layer      bool        // a policy, but about identities or what lies outside, and not about packets
+	layer      bool        // about identities or what lies outside, and not about packets
 	lint       bool        // read for lint only
 	slim       func() slim // for every other kind; nil: known, but nothing of it is read
 }
@@ -71,6 +71,7 @@ const (
 	groupExtensions = "apiextensions.k8s.io"
 	groupRBAC       = "rbac.authorization.k8s.io"
 	groupMonitoring = "monitoring.coreos.com"
+	groupPodID      = "aadpodidentity.k8s.io"
 )
 
 var v1 = []string{"v1"}
@@ -81,32 +82,35 @@ var kinds = map[groupKind]kindInfo{
 	{groupPolicy, "AdminNetworkPolicy"}:         {versions: []string{"v1alpha1"}, policy: true},
 	{groupPolicy, "BaselineAdminNetworkPolicy"}: {versions: []string{"v1alpha1"}, policy: true},
 
-	{"", "Namespace"}:               {versions: v1, slim: newSlim[namespaceObject]},
-	{"", "Node"}:                    {versions: v1, slim: newSlim[nodeObject]},
-	{"", "Pod"}:                     {versions: v1, namespaced: true, slim: newSlim[podObject]},
-	{"", "Service"}:                 {versions: v1, namespaced: true, slim: newSlim[serviceObject]},
-	{"", "ServiceAccount"}:          {versions: v1, namespaced: true, slim: newSlim[accountObject]},
-	{"", "ReplicationController"}:   {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "Deployment"}:       {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "StatefulSet"}:      {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "DaemonSet"}:        {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupApps, "ReplicaSet"}:       {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupBatch, "Job"}:             {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupBatch, "CronJob"}:         {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
-	{groupNetworking, "Ingress"}:    {versions: v1, namespaced: true, slim: newSlim[ingressObject]},
-	{groupOwn, "Snapshot"}:          {versions: []string{"v1alpha1"}, slim: newSlim[headerObject]},
-	{groupOwn, kindIdentity}:        {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
-	{groupOwn, kindAccess}:          {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
-	{groupOwn, kindExternal}:        {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
-	{groupOwn, kindClusterExternal}: {versions: []string{v1alpha1.Version}, policy: true, layer: true},
-	{groupOwn, "PolicyTest"}:        {}, // what people expect; source/expectfile reads it
-	{groupGateway, "HTTPRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "GRPCRoute"}:     {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "TLSRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "TCPRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "UDPRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
-	{groupGateway, "Gateway"}:       {},
-	{groupGateway, "GatewayClass"}:  {},
+	{"", "Namespace"}:                {versions: v1, slim: newSlim[namespaceObject]},
+	{"", "Node"}:                     {versions: v1, slim: newSlim[nodeObject]},
+	{"", "Pod"}:                      {versions: v1, namespaced: true, slim: newSlim[podObject]},
+	{"", "Service"}:                  {versions: v1, namespaced: true, slim: newSlim[serviceObject]},
+	{"", "ServiceAccount"}:           {versions: v1, namespaced: true, slim: newSlim[accountObject]},
+	{"", "ReplicationController"}:    {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "Deployment"}:        {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "StatefulSet"}:       {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "DaemonSet"}:         {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupApps, "ReplicaSet"}:        {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupBatch, "Job"}:              {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupBatch, "CronJob"}:          {versions: v1, namespaced: true, slim: newSlim[workloadObject]},
+	{groupNetworking, "Ingress"}:     {versions: v1, namespaced: true, slim: newSlim[ingressObject]},
+	{groupOwn, "Snapshot"}:           {versions: []string{"v1alpha1"}, slim: newSlim[headerObject]},
+	{groupOwn, kindIdentity}:         {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
+	{groupOwn, kindAccess}:           {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
+	{groupOwn, kindExternal}:         {versions: []string{v1alpha1.Version}, namespaced: true, policy: true, layer: true},
+	{groupOwn, kindClusterExternal}:  {versions: []string{v1alpha1.Version}, policy: true, layer: true},
+	{groupPodID, kindAzureIdentity}:  {versions: v1, namespaced: true, layer: true, slim: newSlim[azureObject]},
+	{groupPodID, kindAzureBinding}:   {versions: v1, namespaced: true, layer: true, slim: newSlim[azureObject]},
+	{groupPodID, kindAzureException}: {versions: v1, namespaced: true, layer: true, slim: newSlim[azureObject]},
+	{groupOwn, "PolicyTest"}:         {}, // what people expect; source/expectfile reads it
+	{groupGateway, "HTTPRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "GRPCRoute"}:      {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "TLSRoute"}:       {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "TCPRoute"}:       {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "UDPRoute"}:       {namespaced: true, slim: newSlim[routeObject]},
+	{groupGateway, "Gateway"}:        {},
+	{groupGateway, "GatewayClass"}:   {},
 
 	{"autoscaling", "HorizontalPodAutoscaler"}: {namespaced: true, slim: newSlim[scalerObject]},
 	{groupDiscovery, "EndpointSlice"}:          {versions: v1, namespaced: true, slim: newSlim[sliceObject]},

@@ -72,7 +72,7 @@ func (a *assembly) sameTemplate(namespace string, before, after *workloadObject)
 	p, q := a.podFrom(namespace, &was.Spec, was.Metadata.Labels, nil), a.podFrom(namespace, &is.Spec, is.Metadata.Labels, nil)
 	ports, _ := containerPorts(path, &was.Spec) // a template that counts is reported where it is used
 	others, _ := containerPorts(path, &is.Spec)
-	return maps.Equal(p.Labels, q.Labels) && p.HostNetwork == q.HostNetwork && p.NodeName == q.NodeName && p.Account == q.Account && p.Windows == q.Windows &&
+	return maps.Equal(p.Labels, q.Labels) && p.HostNetwork == q.HostNetwork && p.NodeName == q.NodeName && p.Account == q.Account && p.Windows == q.Windows && p.EntraToken == q.EntraToken &&
 		slices.Equal(ports, others)
 }
 
@@ -84,6 +84,7 @@ func workloadOf(k key) cluster.Workload {
 func (a *assembly) pod(it *item, o *podObject, owner cluster.Workload) {
 	p := a.podFrom(it.key.namespace, &o.Spec, o.Metadata.Labels, o.Metadata.Annotations)
 	p.Origin, p.Namespace, p.Name, p.Owner = it.origin, it.key.namespace, it.key.name, owner
+	p.EntraToken = p.EntraToken || !it.fromServer && p.Labels[cluster.EntraLabel] == "true"
 	p.Terminating = o.Metadata.DeletionTimestamp != ""
 	var problems []problem
 	p.Addrs, problems = addresses("status", "podIP", o.Status.PodIP, o.Status.PodIPs)
@@ -108,7 +109,7 @@ func (a *assembly) podFrom(namespace string, spec *podSpec, labels, annotations 
 	}
 	windows := spec.OS != nil && spec.OS.Name == "windows" || spec.NodeSelector[osLabel] == "windows"
 	return cluster.Pod{Labels: labels, HostNetwork: spec.HostNetwork, NodeName: spec.NodeName, Account: account, Windows: windows,
-		NoToken: !a.mountsToken(namespace, account, spec), Scraped: annotations[scrapeAnnotation] == "true", ScrapePort: scrapePort(annotations), Probed: probedPorts(spec)}
+		NoToken: !a.mountsToken(namespace, account, spec), EntraToken: spec.projectsEntra(), Scraped: annotations[scrapeAnnotation] == "true", ScrapePort: scrapePort(annotations), Probed: probedPorts(spec)}
 }
 
 // addresses reads status.podIPs or status.hostIPs; the older single field counts if the list is empty.
@@ -193,6 +194,7 @@ func (a *assembly) template(it *item, o *workloadObject, w cluster.Workload, sca
 	p := a.podFrom(w.Namespace, &t.Spec, t.Metadata.Labels, t.Metadata.Annotations)
 	p.Origin, p.Namespace, p.Name, p.Owner, p.Template = it.origin, w.Namespace, w.Name, w, true
 	p.NodeName = ""
+	p.EntraToken = p.EntraToken || p.Labels[cluster.EntraLabel] == "true" // the webhook will give it one
 	p.Ports, it.problems = containerPorts(path+".spec", &t.Spec)
 	if len(it.problems) > 0 {
 		a.b.report(it)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	kjson "sigs.k8s.io/json"
@@ -17,7 +18,8 @@ import (
 
 // Prune gives an object's JSON with only the fields that the model reads, and whether anything of
 // it is read at all. It is what may leave a cluster in a saved snapshot: no Secret, no environment,
-// no arguments, no annotation but Sallyport's own and those by which pods ask Prometheus for something.
+// no arguments, no annotation but Sallyport's own, those by which pods ask Prometheus for something and those that name
+// an Azure identity.
 func Prune(data []byte) ([]byte, bool) {
 	var head typeMeta
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &head); err != nil {
@@ -62,9 +64,9 @@ func prunePolicy(gk groupKind, p *policy) ([]byte, bool) {
 
 // trim drops what takes space in the objects that there are many of and is not read.
 func trim(obj slim) {
-	asked := scrapeOnly(obj.names().Annotations)
+	asked, others := scrapeOnly(obj.names().Annotations), keptAnnotations(obj)
 	for name := range obj.names().Annotations {
-		if !strings.HasPrefix(name, groupOwn+"/") {
+		if !strings.HasPrefix(name, groupOwn+"/") && !slices.Contains(others, name) {
 			delete(obj.names().Annotations, name)
 		}
 	}
@@ -82,6 +84,8 @@ func trim(obj slim) {
 			t.Spec.trim()
 		}
 	case *bindingObject:
+		o.trim()
+	case *azureObject:
 		o.trim()
 	}
 }
@@ -101,6 +105,7 @@ func (s *podSpec) trim() {
 		s.NodeSelector = nil
 	}
 	s.trimProbes()
+	s.Volumes = s.entraVolumes()
 	for _, list := range []*[]container{&s.Containers, &s.InitContainers} {
 		var kept []container
 		for _, c := range *list {

@@ -85,6 +85,7 @@ type podSpec struct {
 		Name string `json:"name,omitempty"`
 	} `json:"os,omitempty"`
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+	Volumes      []volume          `json:"volumes,omitempty"`
 }
 
 type container struct {
@@ -277,6 +278,8 @@ type headerObject struct {
 	Plugin      string   `json:"plugin,omitempty"`
 	PodCIDRs    []string `json:"podCIDRs,omitempty"`
 	TrustDomain string   `json:"trustDomain,omitempty"`
+	// PodIdentityAddOn: see cluster.Facts.
+	PodIdentityAddOn bool `json:"podIdentityAddOn,omitempty"`
 	// Unreadable is what was missing when the snapshot was saved.
 	Unreadable        []string `json:"unreadable,omitempty"`
 	UnreadableLayers  []string `json:"unreadableLayers,omitempty"`

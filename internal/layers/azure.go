@@ -1,0 +1,149 @@
+package layers
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/cluster"
+)
+
+// name is a namespace and the name of something in it.
+type name struct{ namespace, name string }
+
+// azure finds what Azure's own products issue to pods (L13 to L15).
+type azure struct {
+	snap       *cluster.Snapshot
+	accounts   map[name]*cluster.ServiceAccount
+	identities map[name]*cluster.AzureIdentity
+	bindings   map[string][]int // by the label's value, indices in the Snapshot
+	exceptions map[string][]int // by namespace, indices in the Snapshot
+}
+
+func newAzure(s *cluster.Snapshot) *azure {
+	a := &azure{snap: s, accounts: map[name]*cluster.ServiceAccount{}, identities: map[name]*cluster.AzureIdentity{},
+		bindings: map[string][]int{}, exceptions: map[string][]int{}}
+	for i := range s.Accounts {
+		x := &s.Accounts[i]
+		a.accounts[name{x.Namespace, x.Name}] = x
+	}
+	for i := range s.AzureIdentities {
+		x := &s.AzureIdentities[i]
+		a.identities[name{x.Namespace, x.Name}] = x
+	}
+	for i := range s.AzureBindings {
+		a.bindings[s.AzureBindings[i].Selector] = append(a.bindings[s.AzureBindings[i].Selector], i)
+	}
+	for i := range s.AzureExceptions {
+		a.exceptions[s.AzureExceptions[i].Namespace] = append(a.exceptions[s.AzureExceptions[i].Namespace], i)
+	}
+	return a
+}
+
+// azureGrant is an Azure identity that is issued.
+type azureGrant struct {
+	v1alpha1.AzureIdentity
+	resources []string // nil: every one
+	ref       Ref
+}
+
+func (g *azureGrant) serves(resource string) bool {
+	return g.resources == nil || slices.ContainsFunc(g.resources, func(r string) bool { return sameResource(r, resource) })
+}
+
+// anyGrant is perhaps any Azure identity for any resource.
+type anyGrant struct {
+	why Reason
+	ref Ref
+}
+
+// issue adds what a pod is issued, and gives a key that is the same for pods of one account to which the same is issued.
+func (a *azure) issue(p *cluster.Pod, to *identity) (key string) {
+	if p.EntraToken {
+		key = "entra"
+		a.entra(p, to)
+	}
+	switch i := a.excepting(p); {
+	case p.HostNetwork:
+		a.node(to)
+	case i >= 0:
+		x := &a.snap.AzureExceptions[i]
+		key += " except " + x.Name
+		to.any = append(to.any, anyGrant{NodeIdentity, Ref{Kind: "AzurePodIdentityException", Namespace: x.Namespace, Name: x.Name, Path: "spec.podLabels", Origin: x.Origin}})
+	default:
+		if value := p.Labels[cluster.BindingLabel]; value != "" && len(a.bindings[value]) > 0 {
+			key += " bound " + value
+			a.bound(p, a.bindings[value], to)
+		}
+	}
+	return key
+}
+
+// entra is L13.
+func (a *azure) entra(p *cluster.Pod, to *identity) {
+	ref := Ref{Kind: "ServiceAccount", Namespace: p.Namespace, Name: p.Account}
+	x := a.accounts[name{p.Namespace, p.Account}]
+	if x == nil || x.EntraClient == nil {
+		if x != nil {
+			ref.Origin = x.Origin
+		}
+		to.any = append(to.any, anyGrant{AccountUnnamed, ref})
+		return
+	}
+	ref.Origin, ref.Path = x.Origin, "metadata.annotations"
+	tenant := ""
+	if x.EntraTenant != nil {
+		tenant = *x.EntraTenant
+	}
+	if !isUUID(*x.EntraClient) || x.EntraTenant != nil && !isUUID(tenant) {
+		to.any = append(to.any, anyGrant{NotUnderstood, ref})
+		return
+	}
+	to.azure = append(to.azure, azureGrant{v1alpha1.AzureIdentity{ClientID: *x.EntraClient, TenantID: tenant}, nil, ref})
+}
+
+// bound is L14, for bindings whose selector is the pod's label.
+func (a *azure) bound(p *cluster.Pod, bindings []int, to *identity) {
+	for _, i := range bindings {
+		b := &a.snap.AzureBindings[i]
+		x := a.identities[name{b.Namespace, b.Identity}]
+		if x == nil || p.Namespace != x.Namespace && (x.Namespaced || a.snap.Facts.PodIdentityAddOn) {
+			continue
+		}
+		ref := Ref{Kind: "AzureIdentityBinding", Namespace: b.Namespace, Name: b.Name, Origin: b.Origin}
+		g := azureGrant{v1alpha1.AzureIdentity{ClientID: x.ClientID}, nil, ref}
+		if x.Type == 1 || x.Type == 2 {
+			g.TenantID = x.TenantID
+		}
+		if x.Type < 0 || x.Type > 2 || !isUUID(g.ClientID) || g.TenantID != "" && !isUUID(g.TenantID) {
+			to.any = append(to.any, anyGrant{NotUnderstood, Ref{Kind: "AzureIdentity", Namespace: x.Namespace, Name: x.Name, Path: "spec", Origin: x.Origin}})
+			continue
+		}
+		to.azure = append(to.azure, g)
+	}
+}
+
+// excepting gives the first exception, by its index in the Snapshot, that names one of the pod's labels (L15); or -1.
+func (a *azure) excepting(p *cluster.Pod) int {
+	for _, i := range a.exceptions[p.Namespace] {
+		for k, v := range a.snap.AzureExceptions[i].PodLabels {
+			if got, ok := p.Labels[k]; ok && strings.EqualFold(got, v) {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// node adds what nodes have (L15).
+func (a *azure) node(to *identity) {
+	if len(a.snap.AzureIdentities) > 0 {
+		x := &a.snap.AzureIdentities[0]
+		to.any = append(to.any, anyGrant{NodeIdentity, Ref{Kind: "AzureIdentity", Namespace: x.Namespace, Name: x.Name, Origin: x.Origin}})
+	}
+}
+
+var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+func isUUID(s string) bool { return uuid.MatchString(s) }
