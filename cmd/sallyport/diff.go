@@ -230,10 +230,20 @@ func (in *input) without(w *world, snap *cluster.Snapshot, text string) (*world,
 	return in.world(left)
 }
 
+// azureKinds are the spellings of the kinds of Azure AD Pod Identity.
+var azureKinds = map[string]string{
+	"azureidentity": "AzureIdentity", "azureidentities": "AzureIdentity",
+	"azureidentitybinding": "AzureIdentityBinding", "azureidentitybindings": "AzureIdentityBinding",
+	"azurepodidentityexception": "AzurePodIdentityException", "azurepodidentityexceptions": "AzurePodIdentityException",
+}
+
 // objectNamed finds what --delete names.
 func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 	if ref, _, isOwn, err := w.findOwn(text, namespace); isOwn || err != nil {
 		return cluster.ObjectRef{Kind: strings.ToLower(ref.Kind), Namespace: ref.Namespace, Name: ref.Name}, err
+	}
+	if ref := refNamed(text, namespace, azureKinds); ref.Kind != "" {
+		return cluster.ObjectRef{Kind: strings.ToLower(ref.Kind), Namespace: ref.Namespace, Name: ref.Name}, nil
 	}
 	p, isPolicy, err := w.findPolicy(text, namespace)
 	if err != nil {

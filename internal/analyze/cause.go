@@ -27,6 +27,9 @@ type Why struct {
 	Layers []LayerChange
 	// Accounts tells where the source has another service account, and only Layers changed.
 	Accounts []EndChange
+	// Issuing are the objects of one side or both that issue what external authentication answers otherwise about, and that are
+	// not as they were.
+	Issuing []layers.Ref
 }
 
 // LayerChange is a layer that answers something else than before.
@@ -90,6 +93,7 @@ func (d *Diff) Why(c *Change) Why {
 	if out.Layers = d.layerChanges(&p); len(out.Layers) > 0 && len(out.Sides) == 0 {
 		out.Accounts = d.accountChanges(out.Before.From, out.After.From)
 	}
+	out.Issuing = d.issuing(&p, out.Layers)
 	return out
 }
 
@@ -125,6 +129,29 @@ func (d *Diff) layerChanges(p *pair) []LayerChange {
 		opens := is[i].Answer < was[i].Answer
 		if effect == Changes || opens == (effect == Opens) {
 			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// issuing lists what issues an identity on either side and changed: where it still issues one, but another, only external
+// authentication answers otherwise.
+func (d *Diff) issuing(p *pair, changes []LayerChange) []layers.Ref {
+	changed := func(l layers.Layer) bool {
+		return slices.ContainsFunc(changes, func(c LayerChange) bool { return c.Before.Layer == l })
+	}
+	if !changed(layers.ExternalAuthentication) || changed(layers.IdentityIssued) {
+		return nil
+	}
+	was, _ := d.steps(before, p)
+	is, _ := d.steps(after, p)
+	var out []layers.Ref
+	seen := map[cluster.PolicyRef]bool{}
+	for _, r := range slices.Concat(is[layers.IdentityIssued].Refs, was[layers.IdentityIssued].Refs) {
+		ref := cluster.PolicyRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
+		if d.change[ref] != Unchanged && !seen[ref] {
+			seen[ref] = true
+			out = append(out, r)
 		}
 	}
 	return out

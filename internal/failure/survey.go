@@ -48,11 +48,13 @@ type Survey struct {
 	Findings []Finding
 	// Skipped counts the paths for which no failures were looked for, because there were too many.
 	Skipped int
+	// BoundAnywhere: some Azure identity goes to pods of any namespace by a label (L56).
+	BoundAnywhere bool
 }
 
 // Survey finds the weakest path from every party to each target.
 func (w *Finder) Survey(r *analyze.Reach, targets []Target) Survey {
-	var out Survey
+	out := Survey{BoundAnywhere: w.l.BoundAnywhere()}
 	known := map[string]*Path{}
 	for _, t := range targets {
 		for from := range r.Parties {

@@ -45,7 +45,7 @@ func newAzure(s *cluster.Snapshot) *azure {
 type azureGrant struct {
 	v1alpha1.AzureIdentity
 	resources []string // nil: every one
-	ref       Ref
+	refs      []Ref
 }
 
 func (g *azureGrant) serves(resource string) bool {
@@ -100,7 +100,7 @@ func (a *azure) entra(p *cluster.Pod, to *identity) {
 		to.any = append(to.any, anyGrant{NotUnderstood, ref})
 		return
 	}
-	to.azure = append(to.azure, azureGrant{v1alpha1.AzureIdentity{ClientID: *x.EntraClient, TenantID: tenant}, nil, ref})
+	to.azure = append(to.azure, azureGrant{v1alpha1.AzureIdentity{ClientID: *x.EntraClient, TenantID: tenant}, nil, []Ref{ref}})
 }
 
 // bound is L14, for bindings whose selector is the pod's label.
@@ -111,17 +111,27 @@ func (a *azure) bound(p *cluster.Pod, bindings []int, to *identity) {
 		if x == nil || p.Namespace != x.Namespace && (x.Namespaced || a.snap.Facts.PodIdentityAddOn) {
 			continue
 		}
-		ref := Ref{Kind: "AzureIdentityBinding", Namespace: b.Namespace, Name: b.Name, Origin: b.Origin}
-		g := azureGrant{v1alpha1.AzureIdentity{ClientID: x.ClientID}, nil, ref}
+		by := []Ref{{Kind: "AzureIdentityBinding", Namespace: b.Namespace, Name: b.Name, Origin: b.Origin},
+			{Kind: "AzureIdentity", Namespace: x.Namespace, Name: x.Name, Origin: x.Origin}}
+		g := azureGrant{v1alpha1.AzureIdentity{ClientID: x.ClientID}, nil, by}
 		if x.Type == 1 || x.Type == 2 {
 			g.TenantID = x.TenantID
 		}
 		if x.Type < 0 || x.Type > 2 || !isUUID(g.ClientID) || g.TenantID != "" && !isUUID(g.TenantID) {
-			to.any = append(to.any, anyGrant{NotUnderstood, Ref{Kind: "AzureIdentity", Namespace: x.Namespace, Name: x.Name, Path: "spec", Origin: x.Origin}})
+			by[1].Path = "spec"
+			to.any = append(to.any, anyGrant{NotUnderstood, by[1]})
 			continue
 		}
 		to.azure = append(to.azure, g)
 	}
+}
+
+// BoundAnywhere tells whether some Azure identity goes to pods of any namespace by a label (L14).
+func (l *Model) BoundAnywhere() bool {
+	return !l.snap.Facts.PodIdentityAddOn && slices.ContainsFunc(l.snap.AzureBindings, func(b cluster.AzureIdentityBinding) bool {
+		x := l.azure.identities[name{b.Namespace, b.Identity}]
+		return b.Selector != "" && x != nil && !x.Namespaced
+	})
 }
 
 // excepting gives the first exception, by its index in the Snapshot, that names one of the pod's labels (L15); or -1.

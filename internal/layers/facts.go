@@ -23,7 +23,7 @@ type Identity struct {
 type Grant struct {
 	v1alpha1.AzureIdentity
 	Resources []string // nil: every one
-	By        Ref
+	By        []Ref    // at least one
 }
 
 // Any is what perhaps issues any Azure identity for any resource (L4, L13 to L15).
@@ -41,7 +41,7 @@ func (l *Model) Identity(pod int) (who Identity, number int) {
 	d := &l.identities[number]
 	who = Identity{SPIFFEID: d.id, Issued: d.issued, Reason: d.why, Refs: d.refs}
 	for _, g := range d.azure {
-		who.Azure = append(who.Azure, Grant{g.AzureIdentity, g.resources, g.ref})
+		who.Azure = append(who.Azure, Grant{g.AzureIdentity, g.resources, g.refs})
 	}
 	for _, g := range d.any {
 		who.Any = append(who.Any, Any{g.why, g.ref})

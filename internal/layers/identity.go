@@ -130,7 +130,7 @@ func (d *identity) take(w *issuer, sure bool) {
 	}
 	for i := range w.Spec.ExternalIdentities {
 		if a := w.Spec.ExternalIdentities[i].Azure; a != nil {
-			d.azure = append(d.azure, azureGrant{a.AzureIdentity, a.Resources, w.ref(fmt.Sprintf("spec.externalIdentities[%d]", i))})
+			d.azure = append(d.azure, azureGrant{a.AzureIdentity, a.Resources, []Ref{w.ref(fmt.Sprintf("spec.externalIdentities[%d]", i))}})
 		}
 	}
 }

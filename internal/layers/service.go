@@ -176,7 +176,7 @@ type claim struct {
 	why    Reason                  // where it is not sure
 	azure  *v1alpha1.AzureIdentity // with spiffe empty nil stands for any
 	spiffe string
-	ref    Ref
+	refs   []Ref
 }
 
 // claims lists the identities that a source may show a service.
@@ -189,17 +189,17 @@ func (l *Model) claims(f *flow.Flow, x *service) []claim {
 	}
 	if resource == "" {
 		if who.issued == Allow || who.issued == Unknown {
-			out = append(out, claim{sure: who.issued == Allow, why: who.why, spiffe: who.id, ref: who.refs[0]})
+			out = append(out, claim{sure: who.issued == Allow, why: who.why, spiffe: who.id, refs: who.refs[:1]})
 		}
 		return out
 	}
 	for i := range who.azure {
 		if g := &who.azure[i]; g.serves(resource) {
-			out = append(out, claim{sure: true, azure: &g.AzureIdentity, ref: g.ref})
+			out = append(out, claim{sure: true, azure: &g.AzureIdentity, refs: g.refs})
 		}
 	}
 	for _, g := range who.any {
-		out = append(out, claim{why: g.why, ref: g.ref})
+		out = append(out, claim{why: g.why, refs: []Ref{g.ref}})
 	}
 	return out
 }
@@ -226,10 +226,10 @@ func (l *Model) issuedAt(f *flow.Flow, x *service, asked bool) Step {
 	}
 	for _, c := range l.claims(f, x) {
 		if c.sure {
-			s.Answer, s.Reason, s.Refs = Allow, Issued, []Ref{c.ref}
+			s.Answer, s.Reason, s.Refs = Allow, Issued, c.refs
 			return s
 		}
-		s.Answer, s.Reason, s.Refs = Unknown, c.why, []Ref{c.ref}
+		s.Answer, s.Reason, s.Refs = Unknown, c.why, c.refs
 	}
 	switch {
 	case s.Answer != Deny:
@@ -281,7 +281,7 @@ func (l *Model) admission(f *flow.Flow, x *service) Step {
 			s.Answer, s.Reason, s.Refs = Allow, Admitted, []Ref{x.ref(fmt.Sprintf("spec.authentication.admitted[%d]", i))}
 			return s
 		case i >= 0:
-			s.Answer, s.Reason, s.Refs = Unknown, c.why, []Ref{c.ref}
+			s.Answer, s.Reason, s.Refs = Unknown, c.why, c.refs
 		case s.Reason == NoIdentity:
 			s.Reason = NotAdmitted
 		}

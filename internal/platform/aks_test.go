@@ -159,3 +159,12 @@ func FuzzParseAKS(f *testing.F) {
 }
 
 func profiled(name string) bool { _, ok := profiles[name]; return ok }
+
+func TestPodIdentityAddOn(t *testing.T) {
+	for profile, want := range map[string]bool{`null`: false, `{"enabled":false}`: false, `{"enabled":true}`: true} {
+		a, err := ParseAKS([]byte(`{"name":"c","networkProfile":{"networkPlugin":"azure","networkPolicy":"calico"},"podIdentityProfile":` + profile + `}`))
+		if err != nil || a.PodIdentityAddOn != want {
+			t.Errorf("%s: %v %v", profile, a, err)
+		}
+	}
+}

@@ -107,7 +107,7 @@ func (p *diffPage) add(c *analyze.Change) {
 			p.countPolicy(cause.Policy, c.Effect(), pair)
 		}
 	}
-	for _, ref := range layerPolicies(why.Layers) {
+	for _, ref := range layerPolicies(&why) {
 		p.countPolicy(ref, c.Effect(), pair)
 	}
 	causes := causesWords(&why, p.md)
@@ -341,6 +341,9 @@ func causesWords(why *analyze.Why, md bool) []string {
 	}
 	for _, e := range why.Accounts {
 		out = append(out, fmt.Sprintf("because of %s: %s", names.Safe(e.Object), endWords(&e)))
+	}
+	if len(why.Issuing) > 0 {
+		out = append(out, "another identity is issued by "+refsWords(why.Issuing))
 	}
 	return out
 }

@@ -74,6 +74,7 @@ type changeJSON struct {
 	Effect  string            `json:"effect"`
 	Sides   []sideChangeJSON  `json:"sides"`
 	Layers  []layerChangeJSON `json:"layers,omitempty"`
+	Issuing []layerRefJSON    `json:"issuing,omitempty"`
 	Ends    []endChangeJSON   `json:"ends,omitempty"`
 	Witness *witnessJSON      `json:"witness,omitempty"`
 }
@@ -171,6 +172,9 @@ func changeOf(d *analyze.Diff, c *analyze.Change) changeJSON {
 	}
 	for i := range why.Layers {
 		out.Layers = append(out.Layers, layerChangeJSON{layerOf(&why.Layers[i].Before), layerOf(&why.Layers[i].After)})
+	}
+	for i := range why.Issuing {
+		out.Issuing = append(out.Issuing, layerRef(&why.Issuing[i]))
 	}
 	for _, e := range why.Accounts {
 		out.Ends = append(out.Ends, endChangeJSON{e.Object, e.What, e.Was, e.Is})

@@ -46,7 +46,7 @@ func (b *page) identity(y *explain.Layers) {
 	}
 	for i := range y.Azure {
 		g := &y.Azure[i]
-		b.line("    %s, by %s", grantWords(&g.AzureIdentity, g.Resources), refWords(&g.By))
+		b.line("    %s, by %s", grantWords(&g.AzureIdentity, g.Resources), refsWords(g.By))
 	}
 	for i := range y.Any {
 		b.line("    perhaps any Azure identity: %s", withRefs(layerReasons[y.Any[i].Reason], []layers.Ref{y.Any[i].By}))

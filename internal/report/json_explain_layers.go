@@ -26,10 +26,10 @@ type identityJSON struct {
 }
 
 type grantJSON struct {
-	ClientID  string       `json:"clientID"`
-	TenantID  string       `json:"tenantID,omitempty"`
-	Resources []string     `json:"resources,omitempty"` // absent: every one
-	Object    layerRefJSON `json:"object"`
+	ClientID  string         `json:"clientID"`
+	TenantID  string         `json:"tenantID,omitempty"`
+	Resources []string       `json:"resources,omitempty"` // absent: every one
+	Objects   []layerRefJSON `json:"objects"`
 }
 
 type anyAzureJSON struct {
@@ -119,7 +119,11 @@ func endpointLayers(y *explain.Layers) *endpointLayersJSON {
 	}
 	for i := range y.Azure {
 		g := &y.Azure[i]
-		out.Identity.Azure = append(out.Identity.Azure, grantJSON{g.ClientID, g.TenantID, g.Resources, layerRef(&g.By)})
+		grant := grantJSON{ClientID: g.ClientID, TenantID: g.TenantID, Resources: g.Resources}
+		for j := range g.By {
+			grant.Objects = append(grant.Objects, layerRef(&g.By[j]))
+		}
+		out.Identity.Azure = append(out.Identity.Azure, grant)
 	}
 	for i := range y.Any {
 		out.Identity.AnyAzure = append(out.Identity.AnyAzure, anyAzureJSON{y.Any[i].Reason.String(), layerRef(&y.Any[i].By)})

@@ -127,7 +127,7 @@ var layerReasons = map[layers.Reason]string{
 	layers.SourceUnknown:        "as what the source appears there is not known for sure: %s",
 	layers.NothingAsked:         "nothing asks for an identity here",
 	layers.Issued:               "issued by %s",
-	layers.NotIssued:            "no WorkloadIdentity issues one that counts here",
+	layers.NotIssued:            "nothing issues one that counts here",
 	layers.HostNetwork:          "a pod with hostNetwork is issued none: it shares its node's network",
 	layers.NoWorkload:           "only pods are issued identities",
 	layers.NetworkNotEnforced:   "%s asks for an enforced network, and nothing enforces it",
@@ -251,14 +251,16 @@ func layerChangeWords(c *analyze.LayerChange) string {
 }
 
 // layerPolicies lists the objects behind changes of layers, without repetition.
-func layerPolicies(list []analyze.LayerChange) []cluster.PolicyRef {
+func layerPolicies(why *analyze.Why) []cluster.PolicyRef {
+	refs := slices.Clone(why.Issuing)
+	for i := range why.Layers {
+		refs = slices.Concat(refs, why.Layers[i].Before.Refs, why.Layers[i].After.Refs)
+	}
 	var out []cluster.PolicyRef
-	for i := range list {
-		for _, r := range slices.Concat(list[i].Before.Refs, list[i].After.Refs) {
-			ref := cluster.PolicyRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
-			if !slices.Contains(out, ref) {
-				out = append(out, ref)
-			}
+	for _, r := range refs {
+		ref := cluster.PolicyRef{Kind: r.Kind, Namespace: r.Namespace, Name: r.Name}
+		if !slices.Contains(out, ref) {
+			out = append(out, ref)
 		}
 	}
 	return out

@@ -23,6 +23,14 @@ var ceilings = []string{
 	"root on a node is every pod on it",
 }
 
+// ceilingsOf adds what holds of this input.
+func ceilingsOf(s *failure.Survey) []string {
+	if s.BoundAnywhere {
+		return append(slices.Clone(ceilings), "whoever may create pods in any namespace has every Azure identity that is bound by a label and not kept to its namespace")
+	}
+	return ceilings
+}
+
 // SinglePoints prints what stands open, what hangs on a single layer and what is defended, and what failures open.
 func SinglePoints(w io.Writer, r *analyze.Reach, s *failure.Survey, o SinglePointsOptions) error {
 	var b page
@@ -42,7 +50,7 @@ func SinglePoints(w io.Writer, r *analyze.Reach, s *failure.Survey, o SinglePoin
 	}
 	b.line("")
 	b.line("whatever policies say")
-	for _, c := range ceilings {
+	for _, c := range ceilingsOf(s) {
 		b.line("  %s", c)
 	}
 	return b.flush(w, o.Notes)
@@ -306,7 +314,7 @@ func failureOf(s *cluster.Snapshot, f *failure.Failure) failureJSON {
 // SinglePointsJSON prints the same as JSON.
 func SinglePointsJSON(w io.Writer, r *analyze.Reach, s *failure.Survey, o SinglePointsOptions) error {
 	snap := r.Model().Snapshot()
-	out := singlePointsJSON{Schema: "sallyport.dev/single-points/v1", Paths: []pointJSON{}, Skipped: s.Skipped, Ceilings: ceilings, Notes: append([]string{}, o.Notes...)}
+	out := singlePointsJSON{Schema: "sallyport.dev/single-points/v1", Paths: []pointJSON{}, Skipped: s.Skipped, Ceilings: ceilingsOf(s), Notes: append([]string{}, o.Notes...)}
 	for i := range s.Findings {
 		f := &s.Findings[i]
 		row := pointJSON{From: endNames(&r.Parties[f.From]), To: endNames(&r.Parties[f.To]), Ports: f.Ports.Strings(), Standing: f.Standing.String(),
