@@ -31,6 +31,11 @@ func (s *Snapshot) Without(o ObjectRef) (out *Snapshot, ok bool) {
 	t.Identities = remaining(s.Identities, func(x *WorkloadIdentity) bool { return is("workloadidentity", x.Namespace, x.Name) })
 	t.AccessPolicies = remaining(s.AccessPolicies, func(x *AccessPolicy) bool { return is("accesspolicy", x.Namespace, x.Name) })
 	t.External = remaining(s.External, func(x *ExternalService) bool { return is(x.Kind(), x.Namespace, x.Name) })
+	t.AzureIdentities = remaining(s.AzureIdentities, func(x *AzureIdentity) bool { return is("azureidentity", x.Namespace, x.Name) })
+	t.AzureBindings = remaining(s.AzureBindings, func(x *AzureIdentityBinding) bool { return is("azureidentitybinding", x.Namespace, x.Name) })
+	t.AzureExceptions = remaining(s.AzureExceptions, func(x *AzurePodIdentityException) bool {
+		return is("azurepodidentityexception", x.Namespace, x.Name)
+	})
 	t.ForeignPolicies = remaining(s.ForeignPolicies, func(p *ForeignPolicy) bool { return inside(p.Namespace) })
 	return &t, t.size() < before
 }
@@ -39,7 +44,7 @@ func (s *Snapshot) Without(o ObjectRef) (out *Snapshot, ok bool) {
 func (s *Snapshot) size() int {
 	named := remaining(s.Namespaces, func(n *Namespace) bool { return n.Assumed })
 	return len(named) + len(s.Pods) + len(s.Services) + len(s.Accounts) + len(s.Entries) + len(s.NetworkPolicies) + len(s.ClusterPolicies) + len(s.ForeignPolicies) +
-		len(s.Identities) + len(s.AccessPolicies) + len(s.External)
+		len(s.Identities) + len(s.AccessPolicies) + len(s.External) + len(s.AzureIdentities) + len(s.AzureBindings) + len(s.AzureExceptions)
 }
 
 func remaining[T any](list []T, gone func(*T) bool) []T {
