@@ -44,8 +44,7 @@ func (s *Snapshot) Without(o ObjectRef) (out *Snapshot, ok bool) {
 func (s *Snapshot) size() int {
 	named := remaining(s.Namespaces, func(n *Namespace) bool { return n.Assumed })
 	return len(named) + len(s.Pods) + len(s.Services) + len(s.Accounts) + len(s.Entries) + len(s.NetworkPolicies) + len(s.ClusterPolicies) + len(s.ForeignPolicies) +
-		len(s.Identities) + len(s.AccessPolicies) + len(s.External) +
-		len(s.AzureIdentities) + len(s.AzureBindings) + len(s.AzureExceptions)
+		len(s.Identities) + len(s.AccessPolicies) + len(s.External) + len(s.AzureIdentities) + len(s.AzureBindings) + len(s.AzureExceptions)
 }
 
 func remaining[T any](list []T, gone func(*T) bool) []T {

@@ -89,9 +89,9 @@ func (a layerAsker) speak() bool {
 	return len(a.s.Identities)+len(a.s.AccessPolicies)+len(a.s.External) > 0
 }
 
-// unread is L3: a file could not be read, or one of the four kinds may not be listed. What a file held
-// that could not be read nobody knows, so that MissingPolicies counts as well, unless it is known to be of
-// network policies: those of other namespaces.
+// unread is L3: a file could not be read, or one of the four kinds or of those of L14 and L15 may not be
+// listed. What a file held that could not be read nobody knows, so that MissingPolicies counts as well,
+// unless it is known to be of network policies: those of other namespaces.
 func (a layerAsker) unread() bool {
 	return slices.ContainsFunc(a.s.Unreadable, func(u cluster.Unreadable) bool {
 		return u.Missing == cluster.MissingPolicies && u.Beyond == "" || u.Missing == cluster.MissingLayers

@@ -74,7 +74,7 @@ func addLayers(t *testing.T, s *cluster.Snapshot, resources string) {
 			s.Unreadable = append(s.Unreadable, u)
 			continue
 		}
-		if !addLayer(t, s, kind, namespace, name, spec, unclear) {
+		if !addLayer(t, s, kind, namespace, name, spec, unclear) && !addAzure(t, s, kind, namespace, name, spec) {
 			add(t, s, line)
 		}
 	}

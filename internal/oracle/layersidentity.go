@@ -88,9 +88,9 @@ func (a layerAsker) credentials(auth *v1alpha1.ExternalAuthentication) []credent
 	return []credential{{spiffeID: a.spiffeID(id), issued: issued}}
 }
 
-// azureCredentials: the Azure identities that the source may obtain for the resource (L11).
+// azureCredentials: the Azure identities that the source may obtain for the resource (L11, L13 to L15).
 func (a layerAsker) azureCredentials(resource string) []credential {
-	var out []credential
+	out := a.byAzure()
 	for i := range a.s.Identities {
 		w := &a.s.Identities[i]
 		switch a.issues(w) {

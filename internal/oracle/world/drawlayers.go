@@ -32,7 +32,7 @@ const (
 // subject is a namespace and a service account.
 type subject struct{ namespace, account string }
 
-// drawLayers adds service accounts, the four resources, and what of them could not be read.
+// drawLayers adds service accounts, the four resources, what Azure issues identities by, and what could not be read.
 func (w *World) drawLayers(t *rapid.T) {
 	w.drawAccounts(t)
 	subjects := w.subjects()
@@ -44,6 +44,9 @@ func (w *World) drawLayers(t *rapid.T) {
 	}
 	for i := range pick(t, "access policies", 1, 2, 2, 3, 4, 0) {
 		w.AccessPolicies = append(w.AccessPolicies, w.drawAccess(t, subjects, i))
+	}
+	if oneIn(t, 3, "azure") {
+		w.drawAzureProducts(t, subjects)
 	}
 	if oneIn(t, 12, "unreadable") {
 		missing := pick(t, "missing", cluster.MissingLayers, cluster.MissingLayers, cluster.MissingPolicies, cluster.MissingForeign, cluster.MissingObjects)

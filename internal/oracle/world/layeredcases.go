@@ -76,7 +76,7 @@ func DrawQuestion(t *rapid.T, s *cluster.Snapshot) Question {
 		return Question{drawTargetFlow(t, s, &s.AccessPolicies[ints[len(s.AccessPolicies)].Draw(t, "policy")]), -1}
 	}
 	if kind > target && len(s.External) > 0 {
-		i := ints[len(s.External)].Draw(t, "service asked")
+		i := drawService(t, s)
 		if f, ok := drawServiceFlow(t, s, &s.External[i], kind == beside, kind == byName); ok {
 			if kind == byName {
 				return Question{f, i}
@@ -85,6 +85,20 @@ func DrawQuestion(t *rapid.T, s *cluster.Snapshot) Question {
 		}
 	}
 	return Question{DrawFlow(t, s), -1}
+}
+
+// drawService draws the index of a service. What Azure issues shows only at those that take tokens for a resource.
+func drawService(t *rapid.T, s *cluster.Snapshot) int {
+	var taking []int
+	for i, x := range s.External {
+		if x.Spec.Authentication != nil && x.Spec.Authentication.Resource != "" {
+			taking = append(taking, i)
+		}
+	}
+	if len(s.Accounts)+len(s.AzureIdentities) > 0 && len(taking) > 0 && !oneIn(t, 3, "any service") {
+		return pick(t, "service asked", taking...)
+	}
+	return ints[len(s.External)].Draw(t, "service asked")
 }
 
 // drawServiceFlow draws a flow to an address and port of the service. beside: one of both is just outside.

@@ -124,6 +124,7 @@ func shuffleLayers(r *rand.Rand, w *World) {
 	shuffle(r, w.Identities)
 	shuffle(r, w.AccessPolicies)
 	shuffle(r, w.External)
+	w.Azure.shuffle(r)
 	for i := range w.Identities {
 		shuffle(r, w.Identities[i].Object.Spec.ExternalIdentities)
 	}

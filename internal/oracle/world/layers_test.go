@@ -309,7 +309,7 @@ func (x ownSpecs) admittedAzure(do func(*v1alpha1.AzureIdentity)) {
 // TestLayeredRulesMatter: what each rule is about is drawn so often that answers hang on it, and two ways
 // to say the same give the same answers.
 func TestLayeredRulesMatter(t *testing.T) {
-	changes := slices.Concat(identityChanges(), accessChanges(), serviceChanges())
+	changes := slices.Concat(identityChanges(), tokenChanges(), podIdentityChanges(), nodesIdentityChanges(), accessChanges(), serviceChanges())
 	changed := make([]int, len(changes))
 	cases := world.LayeredCases(layeredQuestions)
 	for seed := range layeredWorlds {

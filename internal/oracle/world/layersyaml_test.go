@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -100,7 +101,38 @@ func resourcesOf(s *cluster.Snapshot) (out []resource) {
 	for _, p := range s.Pods {
 		out = append(out, resource{"pod", p.Namespace, p.Name, p.HostNetwork, p.Account})
 	}
+	return append(out, azureOf(s)...)
+}
+
+// azureOf lists what a reader must get right of L13 to L15.
+func azureOf(s *cluster.Snapshot) (out []resource) {
+	for _, p := range s.Pods {
+		out = append(out, resource{"labels", p.Namespace, p.Name, p.EntraToken, p.Labels})
+	}
+	for _, a := range s.Accounts {
+		out = append(out, resource{"sa", a.Namespace, a.Name, false, quoted(a.EntraClient) + " of " + quoted(a.EntraTenant)})
+	}
+	for _, x := range s.AzureIdentities {
+		x.Origin = cluster.Origin{}
+		out = append(out, resource{"azid", x.Namespace, x.Name, false, x})
+	}
+	for _, b := range s.AzureBindings {
+		b.Origin = cluster.Origin{}
+		out = append(out, resource{"azbind", b.Namespace, b.Name, false, b})
+	}
+	for _, e := range s.AzureExceptions {
+		e.Origin = cluster.Origin{}
+		out = append(out, resource{"azexc", e.Namespace, e.Name, false, e})
+	}
 	return out
+}
+
+// quoted tells what is not there from what is empty.
+func quoted(annotation *string) string {
+	if annotation == nil {
+		return "none"
+	}
+	return strconv.Quote(*annotation)
 }
 
 // plain makes lists that say nothing alike; only admitted tells empty from absent.

@@ -42,6 +42,7 @@ type World struct {
 	Identities     []Own[v1alpha1.WorkloadIdentity]
 	AccessPolicies []Own[v1alpha1.AccessPolicy]
 	External       []Own[v1alpha1.ExternalService]
+	Azure          Azure
 	// What is not evaluated: policies of other engines, and what could not be read (S2, S33).
 	ForeignPolicies []cluster.ForeignPolicy
 	Unreadable      []cluster.Unreadable
@@ -74,8 +75,9 @@ func (w World) fromServer() bool {
 func (w World) Snapshot() *cluster.Snapshot {
 	w = w.clone()
 	s := &cluster.Snapshot{Facts: cluster.Facts{PodCIDRs: w.PodCIDRs}, ForeignPolicies: w.ForeignPolicies, Unreadable: w.Unreadable}
+	fromServer := w.fromServer()
 	for i := range w.Pods {
-		s.Pods = append(s.Pods, realPod(&w.Pods[i]))
+		s.Pods = append(s.Pods, realPod(&w.Pods[i], fromServer))
 	}
 	for i := range w.Deployments {
 		s.Pods = append(s.Pods, replicas(&w.Deployments[i])...)
@@ -91,6 +93,7 @@ func (w World) Snapshot() *cluster.Snapshot {
 		s.ClusterPolicies = append(s.ClusterPolicies, cp)
 	}
 	w.addLayers(s)
+	w.Azure.addTo(s)
 	s.Namespaces = w.namespaces(s)
 	s.Nodes = w.nodes(s)
 	sortSnapshot(s)
@@ -122,6 +125,7 @@ func sortSnapshot(s *cluster.Snapshot) {
 	slices.SortFunc(s.External, func(a, b cluster.ExternalService) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 	})
+	sortAzure(s)
 	slices.SortFunc(s.Unreadable, func(a, b cluster.Unreadable) int { return strings.Compare(a.Why, b.Why) })
 }
 
@@ -205,8 +209,10 @@ func (w World) nodes(s *cluster.Snapshot) []cluster.Node {
 	return out
 }
 
-func realPod(p *corev1.Pod) cluster.Pod {
+// realPod gives a pod of a file, or one that a server has sent (L13).
+func realPod(p *corev1.Pod, sent bool) cluster.Pod {
 	out := podOf(p.Namespace, p.Name, p.Labels, &p.Spec)
+	out.EntraToken = hasToken(p.Labels, &p.Spec, sent)
 	out.Owner = cluster.Workload{Namespace: p.Namespace, Kind: "pod", Name: p.Name}
 	for _, ip := range p.Status.PodIPs {
 		out.Addrs = append(out.Addrs, netip.MustParseAddr(ip.IP))
@@ -221,6 +227,7 @@ func replicas(d *appsv1.Deployment) []cluster.Pod {
 	p := podOf(d.Namespace, d.Name, d.Spec.Template.Labels, &d.Spec.Template.Spec)
 	p.Owner = cluster.Workload{Namespace: d.Namespace, Kind: "deployment", Name: d.Name}
 	p.Template = true
+	p.EntraToken = hasToken(p.Labels, &d.Spec.Template.Spec, false)
 	if d.Spec.Replicas == nil || *d.Spec.Replicas < 2 {
 		return []cluster.Pod{p}
 	}
@@ -268,5 +275,6 @@ func (w World) clone() World {
 		out.ClusterPolicies = append(out.ClusterPolicies, p)
 	}
 	w.cloneLayers(&out)
+	out.Azure = w.Azure.clone()
 	return out
 }

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// YAML renders the world as manifests, one document per object. Facts.PodCIDRs become a comment.
+// YAML renders the world as manifests, one document per object. Facts that no manifest can say become comments.
 // A world with something that only a server sends begins with the head of a saved snapshot.
 func (w World) YAML() string {
 	var docs []string
@@ -52,7 +52,13 @@ func (w World) YAML() string {
 	for _, o := range w.External {
 		add(o.Object)
 	}
+	for _, o := range w.Azure.documents() {
+		add(o)
+	}
 	var head string
+	if w.Azure.AddOn {
+		head += "# --aks says that the add-on for pod identity is on\n"
+	}
 	for _, c := range w.PodCIDRs {
 		head += "# --pod-cidr " + c.String() + "\n"
 	}
