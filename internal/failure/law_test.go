@@ -172,7 +172,7 @@ func (e *experiment) opens(set []failure.Failure) bool {
 			unprogrammed = unprogrammed || f.Side == failure.AtSource
 		case failure.TokenStolen:
 			for i, p := range e.s.Pods {
-				if p.Namespace == f.Namespace && p.Account == f.Account && !p.HostNetwork {
+				if p.Namespace == f.Namespace && p.Account == f.Account {
 					holders = append(holders, i)
 				}
 			}
@@ -183,10 +183,11 @@ func (e *experiment) opens(set []failure.Failure) bool {
 			}
 			egressOff = true
 			for i, p := range e.s.Pods {
-				if addr := p.Addr(e.q.Flow.Family); node != "" && p.NodeName == node && !p.HostNetwork && addr.IsValid() == e.q.Flow.From.Addr.IsValid() {
+				if addr := p.Addr(e.q.Flow.Family); node != "" && p.NodeName == node && addr.IsValid() == e.q.Flow.From.Addr.IsValid() {
 					sources = append(sources, flow.End{Kind: flow.Pod, Index: i, Addr: addr})
 				}
 			}
+			sources = append(sources, e.nodeItself(node)...)
 		}
 	}
 	for k, from := range sources {
@@ -240,6 +241,25 @@ func (e *experiment) ask(s *cluster.Snapshot, f flow.Flow, egressOff, ingressOff
 		a.Answers[oracle.NetworkIngress] = oracle.None
 	}
 	return a.Answers
+}
+
+// nodeItself gives a node as a source, by each of its addresses where the source's is known.
+func (e *experiment) nodeItself(name string) []flow.End {
+	var out []flow.End
+	for i, n := range e.s.Nodes {
+		if name == "" || n.Name != name {
+			continue
+		}
+		if !e.q.Flow.From.Addr.IsValid() {
+			out = append(out, flow.End{Kind: flow.Node, Index: i})
+		}
+		for _, a := range n.Addrs {
+			if e.q.Flow.From.Addr.IsValid() && flow.FamilyOf(a) == e.q.Flow.Family {
+				out = append(out, flow.End{Kind: flow.Node, Index: i, Addr: a})
+			}
+		}
+	}
+	return out
 }
 
 func (e *experiment) node(end flow.End) string {

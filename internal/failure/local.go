@@ -18,8 +18,8 @@ type local struct {
 	options policy.Options
 	flow    flow.Flow
 	service int
-	victims []victim // pods whose identity may be stolen
-	on      []int    // pods on the source's node, if that is known
+	victims []victim   // pods whose identity may be stolen
+	on      []flow.End // the source's node, if that is known, and the pods on it
 }
 
 // victim is a pod of the local Snapshot that holds an identity of an account.
@@ -28,12 +28,12 @@ type victim struct {
 	namespace, owner string // of the account
 }
 
-// newLocal cuts the part out. victims and on are pods of the whole.
-func newLocal(m *policy.Model, outside *layers.Model, f *flow.Flow, service int, victims, on []int) *local {
+// newLocal cuts the part out. victims and on are of the whole.
+func newLocal(m *policy.Model, outside *layers.Model, f *flow.Flow, service int, victims []int, on []flow.End) *local {
 	whole := m.Snapshot()
 	l := &local{options: m.Options(), service: service}
 	l.options.PodCIDRs = slices.Clone(m.PodRanges())
-	pods := slices.Concat(podsOf(f), victims, on)
+	pods := slices.Concat(podsAmong(f.From, f.To), victims, podsAmong(on...))
 	slices.Sort(pods)
 	pods = slices.Compact(pods)
 	s := *whole
@@ -75,7 +75,7 @@ func newLocal(m *policy.Model, outside *layers.Model, f *flow.Flow, service int,
 		l.victims = append(l.victims, victim{at[v], p.Namespace, p.Account})
 	}
 	for _, p := range on {
-		l.on = append(l.on, at[p])
+		l.on = append(l.on, l.moved(whole, p, at))
 	}
 	return l
 }
@@ -123,9 +123,9 @@ func concerns(s *cluster.Snapshot, p *cluster.AccessPolicy, f *flow.Flow, meant 
 	return pods == nil || service || len(p.NotUnderstood) > 0 || policy.NewSelector(pods.PodSelector).Match(pod.Labels, true) == policy.Yes
 }
 
-func podsOf(f *flow.Flow) []int {
+func podsAmong(ends ...flow.End) []int {
 	var out []int
-	for _, e := range []flow.End{f.From, f.To} {
+	for _, e := range ends {
 		if e.Kind == flow.Pod {
 			out = append(out, e.Index)
 		}
@@ -147,7 +147,7 @@ func (l *local) moved(whole *cluster.Snapshot, e flow.End, at map[int]int) flow.
 // applied keeps the NetworkPolicies that select an end; which do hangs on nothing that fails.
 func (l *local) applied(m *policy.Model, f *flow.Flow) []cluster.NetworkPolicy {
 	refs := map[cluster.PolicyRef]bool{}
-	for _, pod := range podsOf(f) {
+	for _, pod := range podsAmong(f.From, f.To) {
 		if class := m.ClassOf(pod); class >= 0 {
 			for _, d := range flow.Directions {
 				for _, p := range m.Classes()[class].Subject(d).Policies {
@@ -205,7 +205,7 @@ func better(a, b *layers.Decision) bool {
 // attempts lists the ways in under failures that are about the ends (L50).
 func (l *local) attempts(set []Failure) []attempt {
 	first := attempt{l.flow, layers.Circumstances{As: layers.Itself}}
-	holders, sources := []int{layers.Itself}, []int{}
+	holders, sources := []int{layers.Itself}, []flow.End{}
 	for i := range set {
 		switch f := &set[i]; f.Kind {
 		case AgentDown:
@@ -226,10 +226,10 @@ func (l *local) attempts(set []Failure) []attempt {
 		}
 	}
 	tries := []attempt{first}
-	for _, pod := range sources { // root on the node is every pod there, with its address and its identity
+	for _, end := range sources { // root on the node is the node and every pod there, with its address and its identity
 		a := first
 		a.in.Unprogrammed = false
-		a.flow.From = flow.End{Kind: flow.Pod, Index: pod, Addr: l.snap.Pods[pod].Addr(l.flow.Family)}
+		a.flow.From = end
 		tries = append(tries, a)
 	}
 	var out []attempt

@@ -66,7 +66,7 @@ func NewFinder(m *policy.Model) *Finder {
 	seen := map[int]bool{}
 	for i := range pods {
 		p := &pods[i]
-		if p.NodeName != "" && !p.HostNetwork {
+		if p.NodeName != "" {
 			f.onNode[p.NodeName] = append(f.onNode[p.NodeName], i)
 		}
 		// Not one for each account: a podSelector of a WorkloadIdentity narrows what pods of one account are issued.
@@ -159,24 +159,41 @@ func (w *Finder) stolen(f *flow.Flow, service int, d *layers.Decision) (out []in
 	return list[:min(len(list), maxVictims)], len(list) > maxVictims
 }
 
-// onSourceNode lists the pods beside which the source runs.
-func (w *Finder) onSourceNode(f *flow.Flow) (out []int, cut bool) {
+// onSourceNode lists the ends that root on the source's node also is: the node, and the pods beside the source.
+func (w *Finder) onSourceNode(f *flow.Flow) (out []flow.End, cut bool) {
 	if f.From.Kind != flow.Pod {
 		return nil, false
 	}
-	p := &w.m.Snapshot().Pods[f.From.Index]
-	list := w.onNode[p.NodeName]
-	if p.NodeName == "" {
+	snap := w.m.Snapshot()
+	node := snap.Pods[f.From.Index].NodeName
+	if node == "" {
 		return nil, false
 	}
-	for _, i := range list {
-		addr := w.m.Snapshot().Pods[i].Addr(f.Family)
+	if i := snap.NodeIndex(node); i >= 0 {
+		out = w.nodeEnds(f, i)
+	}
+	for _, i := range w.onNode[node] {
+		addr := snap.Pods[i].Addr(f.Family)
 		itself := i == f.From.Index && addr == f.From.Addr
 		if !itself && (f.To.Kind != flow.Pod || i != f.To.Index) && addr.IsValid() == f.From.Addr.IsValid() {
-			out = append(out, i)
+			out = append(out, flow.End{Kind: flow.Pod, Index: i, Addr: addr})
 		}
 	}
 	return out[:min(len(out), maxOnNode)], len(out) > maxOnNode
+}
+
+// nodeEnds gives a node as the source of a flow, with each address that it may have.
+func (w *Finder) nodeEnds(f *flow.Flow, node int) []flow.End {
+	if !f.From.Addr.IsValid() {
+		return []flow.End{{Kind: flow.Node, Index: node}}
+	}
+	var out []flow.End
+	for _, a := range w.m.Snapshot().Nodes[node].Addrs {
+		if flow.FamilyOf(a) == f.Family {
+			out = append(out, flow.End{Kind: flow.Node, Index: node, Addr: a})
+		}
+	}
+	return out
 }
 
 // candidates lists the failures that may have to do with what stops the flow.

@@ -65,12 +65,12 @@ func (a *azure) issue(p *cluster.Pod, to *identity) (key string) {
 		a.entra(p, to)
 	}
 	switch i := a.excepting(p); {
-	case p.HostNetwork:
-		a.node(to)
 	case i >= 0:
 		x := &a.snap.AzureExceptions[i]
 		key += " except " + x.Name
 		to.any = append(to.any, anyGrant{NodeIdentity, Ref{Kind: "AzurePodIdentityException", Namespace: x.Namespace, Name: x.Name, Path: "spec.podLabels", Origin: x.Origin}})
+	case p.HostNetwork:
+		a.node(to)
 	default:
 		if value := p.Labels[cluster.BindingLabel]; value != "" && len(a.bindings[value]) > 0 {
 			key += " bound " + value

@@ -77,9 +77,9 @@ func (l *Model) identify() {
 			slices.Sort(about) // the order of the Snapshot
 		}
 		var others identity
-		key := fmt.Sprint(p.Namespace, "/", p.Account, about, p.HostNetwork, l.azure.issue(p, &others))
-		if p.HostNetwork && !p.EntraToken {
-			key = "host"
+		key := l.azure.issue(p, &others)
+		if !p.HostNetwork || key != "" {
+			key = fmt.Sprint(p.Namespace, "/", p.Account, about, p.HostNetwork, key)
 		}
 		n, ok := numbers[key]
 		if !ok {

@@ -97,15 +97,19 @@ const entraAudience = "api://AzureADTokenExchange"
 
 // volume is a volume of a pod, of which only tokens of its service account are read.
 type volume struct {
-	Projected *struct {
-		Sources []projection `json:"sources,omitempty"`
-	} `json:"projected,omitempty"`
+	Projected *projected `json:"projected,omitempty"`
+}
+
+type projected struct {
+	Sources []projection `json:"sources,omitempty"`
 }
 
 type projection struct {
-	Token *struct {
-		Audience string `json:"audience,omitempty"`
-	} `json:"serviceAccountToken,omitempty"`
+	Token *accountToken `json:"serviceAccountToken,omitempty"`
+}
+
+type accountToken struct {
+	Audience string `json:"audience,omitempty"`
 }
 
 func (p *projection) forEntra() bool {
@@ -127,6 +131,11 @@ func (s *podSpec) entraVolumes() []volume {
 		}
 	}
 	return out
+}
+
+// webhookVolume is what the webhook adds to a pod that has its label.
+func webhookVolume() []volume {
+	return []volume{{&projected{[]projection{{&accountToken{entraAudience}}}}}}
 }
 
 // annotation gives an annotation, or nil.

@@ -91,7 +91,7 @@ func TestPrunedKeepsWhatIdentitiesHangOn(t *testing.T) {
 	b, _, err := readAll(t, false,
 		azureDoc("AzureIdentity", `{"type":1,"ClientID":"c","clientPassword":{"name":"secret"},"adEndpoint":"e"}`),
 		`{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"namespace":"shop","name":"web","annotations":{"azure.workload.identity/client-id":"id","azure.workload.identity/tenant-id":"t","other":"o"}}}`,
-		strings.NewReplacer("LABELS", "", "AUD", audience).Replace(podWith))
+		strings.NewReplacer("LABELS", entraUse, "AUD", "vault").Replace(podWith)) // the webhook's volume is there then
 	if err != nil {
 		t.Fatal(err)
 	}

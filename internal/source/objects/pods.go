@@ -84,7 +84,10 @@ func workloadOf(k key) cluster.Workload {
 func (a *assembly) pod(it *item, o *podObject, owner cluster.Workload) {
 	p := a.podFrom(it.key.namespace, &o.Spec, o.Metadata.Labels, o.Metadata.Annotations)
 	p.Origin, p.Namespace, p.Name, p.Owner = it.origin, it.key.namespace, it.key.name, owner
-	p.EntraToken = p.EntraToken || !it.fromServer && p.Labels[cluster.EntraLabel] == "true"
+	if !p.EntraToken && !it.fromServer && p.Labels[cluster.EntraLabel] == "true" {
+		o.Spec.Volumes = webhookVolume() // in a saved snapshot it would count as a server's, which has it or has it not
+		p.EntraToken = true
+	}
 	p.Terminating = o.Metadata.DeletionTimestamp != ""
 	var problems []problem
 	p.Addrs, problems = addresses("status", "podIP", o.Status.PodIP, o.Status.PodIPs)
