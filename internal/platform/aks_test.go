@@ -94,7 +94,7 @@ func TestParseAKSErrors(t *testing.T) {
 		{"a long engine", `{"networkProfile":{"networkPolicy":"` + long + `"}}`, "is none of"},
 		{"a long CIDR", `{"networkProfile":{"podCidr":"` + long + `"}}`, "is not a CIDR"},
 		{"a long version", `{"kubernetesVersion":"` + long + `","networkProfile":{}}`, "is not a Kubernetes version"},
-		{"too large", strings.Repeat(" ", MaxAKS+1), "too large"},
+		{"too large", strings.Repeat(" ", MaxAzure+1), "too large"},
 		{"deep", strings.Repeat("[", 1<<20), "not the JSON of az aks show"},
 	} {
 		a, err := ParseAKS([]byte(c.data))

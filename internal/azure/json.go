@@ -1,0 +1,147 @@
+package azure
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"sallyport.dev/sallyport/internal/platform"
+)
+
+// File is a file that was read, and how messages speak of it.
+type File struct {
+	Flag string // such as --server
+	Path string
+	Data []byte
+}
+
+func (f *File) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s: %s: %w", f.Flag, f.Path, fmt.Errorf(format, args...))
+}
+
+// maxDepth is how deep values may lie in values; those of Azure have some ten levels, nested deployments four each.
+const maxDepth = 100
+
+// object is a JSON object in the order of the file. Azure does not tell names apart by case, and az and templates
+// differ in it, so neither does this.
+type object struct {
+	names  []string
+	values []any
+	index  map[string]int // by name in lower case, once there are many
+}
+
+// fewNames is how many names are looked through one by one: most objects have no more, and a map for each of them
+// would be most of the memory.
+const fewNames = 16
+
+// add takes a field; false where there is one of that name.
+func (o *object) add(name string, v any) bool {
+	if o.find(name) >= 0 {
+		return false
+	}
+	o.names, o.values = append(o.names, name), append(o.values, v)
+	switch {
+	case o.index != nil:
+		o.index[strings.ToLower(name)] = len(o.names) - 1
+	case len(o.names) > fewNames:
+		o.index = map[string]int{}
+		for i, n := range o.names {
+			o.index[strings.ToLower(n)] = i
+		}
+	}
+	return true
+}
+
+func (o *object) find(name string) int {
+	if o.index == nil {
+		return slices.IndexFunc(o.names, func(n string) bool { return strings.EqualFold(n, name) })
+	}
+	if i, ok := o.index[strings.ToLower(name)]; ok {
+		return i
+	}
+	return -1
+}
+
+func (o *object) get(name string) (any, bool) {
+	if i := o.find(name); i >= 0 {
+		return o.values[i], true
+	}
+	return nil, false
+}
+
+// decode reads JSON text into *object, []any, string, json.Number, bool and nil. A name given twice is an error: it
+// could not be said which value counts.
+func decode(data []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	v, err := decodeValue(d, 0)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the JSON value")
+	}
+	return v, nil
+}
+
+func decodeValue(d *json.Decoder, depth int) (any, error) {
+	t, err := d.Token()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("unexpected end of JSON input")
+	case err != nil:
+		return nil, err
+	}
+	delim, ok := t.(json.Delim)
+	if !ok {
+		return t, nil
+	}
+	if depth == maxDepth {
+		return nil, fmt.Errorf("values lie more than %d levels deep", maxDepth)
+	}
+	if delim == '[' {
+		list := []any{}
+		for d.More() {
+			v, err := decodeValue(d, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err = d.Token()
+		return list, err
+	}
+	o := &object{}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		v, err := decodeValue(d, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if key, _ := name.(string); !o.add(key, v) {
+			return nil, fmt.Errorf("the name %s is given twice in one object", quoted(key))
+		}
+	}
+	_, err = d.Token()
+	return o, err
+}
+
+// read decodes a file that a command writes.
+func (f *File) read(command string) (any, error) {
+	data, err := platform.AzureText(f.Data, command)
+	if err != nil {
+		return nil, f.errorf("%w", err)
+	}
+	v, err := decode(data)
+	if err != nil {
+		return nil, f.errorf("not the JSON of %s: %w", command, err)
+	}
+	return v, nil
+}
