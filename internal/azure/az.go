@@ -43,7 +43,7 @@ func FromAz(in *Az) (*Service, error) {
 	admins := root.prop("administrators")
 	s.entraOnly(admins.child("azureADOnlyAuthentication").truth(), admins.child("login").text())
 	if len(in.FirewallRules) == 1 {
-		s.note("spec.firewall.ipRules: rules for IPv6 are a list of their own (%s), which a second --firewall-rules takes", IPv6RulesCommand)
+		s.ask(IPv6RulesCommand, "spec.firewall.ipRules: rules for IPv6 are a list of their own, which a second --firewall-rules takes")
 	}
 	s.finish("")
 	if r.err != nil {
@@ -102,9 +102,12 @@ func (r *reader) list(f *File, command string, whole bool) []node {
 func (n node) server() *Service {
 	name := n.prop("fullyQualifiedDomainName")
 	fqdn := strings.ToLower(name.text())
+	of := n.child("type").text()
 	switch {
-	case fqdn == "":
-		n.fail("fullyQualifiedDomainName is missing: this is not a SQL server (hint: %s)", ServerCommand)
+	case of != "" && !strings.EqualFold(of, typeServer):
+		n.child("type").fail("%s is not Microsoft.Sql/servers (hint: %s)", quoted(of), ServerCommand)
+	case of == "" && serverOf(n.child("id").id()) == "" || fqdn == "":
+		n.fail("type or fullyQualifiedDomainName is missing: this is not a SQL server (hint: %s)", ServerCommand)
 	case !hostPattern.MatchString(fqdn) || len(fqdn) > 253:
 		name.fail("%s is not the DNS name of a server", quoted(fqdn))
 	}

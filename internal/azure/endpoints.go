@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -13,7 +14,8 @@ import (
 
 // endpoints is what files say of private endpoints and of the network interfaces that have their addresses.
 type endpoints struct {
-	list    []endpoint              // those of the server
+	list    []*endpoint             // those of the server
+	byID    map[string]*endpoint    // in lower case
 	others  int                     // those of other services
 	cards   map[string][]netip.Addr // by the ID of a network interface, in lower case
 	ofCards map[string][]netip.Addr // by the ID of the private endpoint that an interface says it is of
@@ -29,38 +31,23 @@ type endpoint struct {
 }
 
 func newEndpoints() *endpoints {
-	return &endpoints{cards: map[string][]netip.Addr{}, ofCards: map[string][]netip.Addr{}}
+	return &endpoints{byID: map[string]*endpoint{}, cards: map[string][]netip.Addr{}, ofCards: map[string][]netip.Addr{}}
 }
 
 // read takes a private endpoint or a network interface.
 func (e *endpoints) read(n node, server, name string) {
 	auto, manual := n.prop("privateLinkServiceConnections"), n.prop("manualPrivateLinkServiceConnections")
-	if auto.absent() && manual.absent() {
+	if auto.absent() && manual.absent() && n.scope == nil {
 		e.readCard(n)
 		return
 	}
-	p := endpoint{at: n, id: n.child("id").id(), name: name, template: n.scope != nil}
-	ours := false
-	for _, list := range []node{auto, manual} {
-		for _, c := range list.items() {
-			if serverOf(c.prop("privateLinkServiceId").id()) != server {
-				continue
-			}
-			ours = true
-			state := c.prop("privateLinkServiceConnectionState").child("status").text()
-			switch {
-			case state != "":
-			case list.path == auto.path:
-				state = approved
-			default:
-				state = "Pending"
-			}
-			if p.state != approved {
-				p.state = state
-			}
-		}
+	p := &endpoint{at: n, id: n.child("id").id(), name: name, template: n.scope != nil}
+	if before := e.byID[strings.ToLower(p.id)]; before != nil && p.id != "" {
+		p = before // what two files say adds up
 	}
-	if !ours {
+	// What asks by hand waits for somebody; everything else is approved by whoever makes it.
+	ours := p.connected(auto, server, approved)
+	if ours = p.connected(manual, server, "Pending") || ours; !ours {
 		e.others++
 		return
 	}
@@ -73,7 +60,36 @@ func (e *endpoints) read(n node, server, name string) {
 	for _, c := range n.prop("networkInterfaces").items() {
 		p.cards = append(p.cards, c.child("id").id())
 	}
+	e.add(p)
+}
+
+// connected reads the connections of an endpoint, and tells whether one is to the server. unsaid is the state of one
+// that has none.
+func (p *endpoint) connected(list node, server, unsaid string) bool {
+	ours := false
+	for _, c := range list.items() {
+		if serverOf(c.prop("privateLinkServiceId").id()) == server {
+			ours = true
+			p.says(cmp.Or(c.prop("privateLinkServiceConnectionState").child("status").text(), unsaid))
+		}
+	}
+	return ours
+}
+
+func (e *endpoints) add(p *endpoint) {
+	key := strings.ToLower(p.id)
+	if p.id != "" && e.byID[key] != nil {
+		return
+	}
+	e.byID[key] = p
 	e.list = append(e.list, p)
+}
+
+// says takes a state; one that is approved stays so, so that none is left out on an older word.
+func (p *endpoint) says(state string) {
+	if !isApproved(p.state) {
+		p.state = state
+	}
 }
 
 // cardAddresses reads the private addresses in ipConfigurations, which endpoints have where they are static.
@@ -105,35 +121,26 @@ const approved = "Approved"
 // isApproved tells whether a state is that of an endpoint which is a way in.
 func isApproved(state string) bool { return strings.EqualFold(state, approved) }
 
-// endpoints adds the private endpoints that are ways in. connections are those that the server lists; it decides
-// about their state, and an endpoint counts where it or the server says that it is approved: none is left out on an
-// older word.
+// endpoints adds the private endpoints that are ways in. connections are those that the server lists.
 func (s *Service) endpoints(e *endpoints, connections []node) {
-	said := map[string]string{}
 	for _, c := range connections {
-		id, state := c.prop("privateEndpoint").child("id").id(), c.prop("privateLinkServiceConnectionState").child("status").text()
-		if key := strings.ToLower(id); said[key] == "" || isApproved(state) {
-			said[key] = state
-		}
-		if !isApproved(state) || slices.ContainsFunc(e.list, func(p endpoint) bool { return strings.EqualFold(p.id, id) }) {
-			continue
-		}
-		e.list = append(e.list, endpoint{at: c, id: id, name: id[strings.LastIndexByte(id, '/')+1:], state: state})
+		id := c.prop("privateEndpoint").child("id").id()
+		e.add(&endpoint{at: c, id: id, name: id[strings.LastIndexByte(id, '/')+1:]})
+		e.byID[strings.ToLower(id)].says(c.prop("privateLinkServiceConnectionState").child("status").text())
 	}
 	var out []string
-	for i := range e.list {
-		p := &e.list[i]
-		if !isApproved(p.state) && !isApproved(said[strings.ToLower(p.id)]) {
+	for _, p := range e.list {
+		if isApproved(p.state) {
+			s.endpoint(e, p)
+		} else {
 			out = append(out, shown(p.name)+" ("+shown(p.state)+")")
-			continue
 		}
-		s.endpoint(e, p)
 	}
 	if len(out) > 0 {
 		s.note("spec.firewall.privateEndpoints: left out, because they are not approved: %s", few(out))
 	}
 	if e.others > 0 {
-		s.note("spec.firewall.privateEndpoints: %d private endpoints in the files are of other services", e.others)
+		s.note("spec.firewall.privateEndpoints: left out, because they are of other services: %d in the files", e.others)
 	}
 }
 
@@ -156,21 +163,27 @@ func (s *Service) endpoint(e *endpoints, p *endpoint) {
 		s.firewall().PrivateEndpoints = append(s.firewall().PrivateEndpoints, at)
 	}
 	if len(list) == 0 {
-		s.missing = append(s.missing, fmt.Sprintf("spec.firewall.privateEndpoints: MISSING here is a way in: the address of the private endpoint %s is in no file that was given; %s", shown(p.name), p.find()))
+		s.missing = append(s.missing, Note{"spec.firewall.privateEndpoints: MISSING here is a way in: the address of the private endpoint " + shown(p.name) + " is in no file that was given; " + p.next(), p.command()})
 	}
 }
 
-// find says how to find out the address of an endpoint.
-func (p *endpoint) find() string {
-	const give = " writes a file for --private-endpoints"
-	switch {
-	case len(p.cards) > 0:
-		return "az network nic show --ids " + argument(p.cards[0]) + " -o json" + give
-	case p.template:
+// next says how the address of an endpoint gets into the result.
+func (p *endpoint) next() string {
+	if p.template {
 		return "once it is deployed, import what az says of the server instead"
-	default:
-		return "az network private-endpoint show --ids " + argument(p.id) + " -o json" + give
 	}
+	return "give one with --private-endpoints"
+}
+
+// command is the one that tells the address.
+func (p *endpoint) command() string {
+	switch {
+	case p.template:
+		return ""
+	case len(p.cards) > 0:
+		return "az network nic show --ids " + argument(p.cards[0]) + " -o json"
+	}
+	return "az network private-endpoint show --ids " + argument(p.id) + " -o json"
 }
 
 var plainArgument = regexp.MustCompile(`^[A-Za-z0-9/._-]+$`)

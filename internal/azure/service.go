@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"go4.org/netipx"
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
@@ -16,14 +17,16 @@ import (
 // Service is what was found out about one server.
 type Service struct {
 	// Name of the server in Azure, in lower case, which is also an object's name.
-	Name string
-	Spec v1alpha1.ExternalServiceSpec
-	// Notes say what the facts leave open, and how to find it out. They are safe to print.
-	Notes []string
+	Name  string
+	Spec  v1alpha1.ExternalServiceSpec
+	Notes []Note
 
-	missing []string // notes about ways in that the spec does not have: they come first
+	missing []Note   // about ways in that the spec does not have: they come first
 	sure    []string // subnets that surely appear as themselves, see AddSources
 }
+
+// Note says what the facts leave open, and the command that tells, if one does. It is safe to print.
+type Note struct{ Text, Command string }
 
 // What an ExternalService holds at most, and where a server listens.
 const (
@@ -60,8 +63,11 @@ var (
 	subnetPattern = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$`)
 )
 
-func (s *Service) note(format string, args ...any) {
-	s.Notes = append(s.Notes, fmt.Sprintf(format, args...))
+func (s *Service) note(format string, args ...any) { s.ask("", format, args...) }
+
+// ask adds a note with the command that answers it.
+func (s *Service) ask(command, format string, args ...any) {
+	s.Notes = append(s.Notes, Note{fmt.Sprintf(format, args...), command})
 }
 
 func (s *Service) firewall() *v1alpha1.ExternalFirewall { return s.Spec.Firewall }
@@ -111,9 +117,15 @@ func (s *Service) ipRule(n node, name string) {
 	case len(s.firewall().IPRules) == maxIPRules:
 		n.fail("more than %d firewall rules, which is all that an ExternalService holds (hint: join neighbouring ranges in the file)", maxIPRules)
 	default:
+		if a.IsUnspecified() && b == everything(a) {
+			s.note("spec.firewall.ipRules[%d]: this admits every address", len(s.firewall().IPRules))
+		}
 		s.firewall().IPRules = append(s.firewall().IPRules, v1alpha1.IPRule{Name: n.ruleName(name), First: a.String(), Last: b.String()})
 	}
 }
+
+// everything is the last address of a family.
+func everything(a netip.Addr) netip.Addr { return netipx.PrefixLastIP(netip.PrefixFrom(a, 0)) }
 
 // address reads an IP address.
 func (n node) address() netip.Addr {
@@ -180,7 +192,7 @@ func (n node) subnet() string {
 func (s *Service) entraOnly(said *bool, login string) {
 	switch {
 	case said == nil:
-		s.note("spec.authentication.mode: whether passwords are off was not said, so they are assumed to be on; az sql server ad-only-auth get -g GROUP -n %s tells", s.Name)
+		s.ask("az sql server ad-only-auth get -g GROUP -n "+s.Name, "spec.authentication.mode: whether passwords are off was not said, so they are assumed to be on")
 	case *said:
 		s.Spec.Authentication.Mode = v1alpha1.IdentityOnly
 	}
@@ -212,7 +224,7 @@ func (s *Service) finish(policy string) {
 		if endpoints {
 			more = "; " + private
 		}
-		s.note("spec.ports: 11000-11999 are for redirected connections, and not used where the connection policy is Proxy%s (az sql server conn-policy show -g GROUP -s %s)", more, s.Name)
+		s.ask("az sql server conn-policy show -g GROUP -s "+s.Name, "spec.ports: 11000-11999 are for redirected connections, and not used where the connection policy is Proxy%s", more)
 	case policy == policyRedirect && endpoints:
 		s.note("spec.ports: %s", private)
 	}

@@ -47,14 +47,14 @@ func (s *Service) AddSources(a *platform.AKS) error {
 	if len(s.Spec.Sources) > maxSources {
 		return fmt.Errorf("%d agent pools are more than the %d sources that an ExternalService holds", len(s.Spec.Sources), maxSources)
 	}
-	s.withoutSource(pod, "their pods leave by a subnet of their own, and hostNetwork pods by that of the nodes, which one entry cannot say")
-	s.withoutSource(none, "the file names no subnet of their nodes (AKS keeps their network)")
-	s.withoutSource(unsure, "no virtual network rule that is in force names their subnet, so whether it has the service endpoint Microsoft.Sql is not known: with it pods appear as the subnet, without it by an address that they share (az network vnet subnet show --ids ID --query serviceEndpoints tells)")
+	s.withoutSource("", pod, "their pods leave by a subnet of their own, and hostNetwork pods by that of the nodes, which one entry cannot say")
+	s.withoutSource("", none, "the file names no subnet of their nodes (AKS keeps their network)")
+	s.withoutSource("az network vnet subnet show --ids ID --query serviceEndpoints", unsure, "no virtual network rule that is in force names their subnet, so whether it has the service endpoint Microsoft.Sql is not known: with it pods appear as the subnet, without it by an address that they share")
 	return nil
 }
 
-func (s *Service) withoutSource(pools []string, why string) {
+func (s *Service) withoutSource(command string, pools []string, why string) {
 	if len(pools) > 0 {
-		s.note("spec.sources: nothing is said of the agent pools %s: %s", few(pools), why)
+		s.ask(command, "spec.sources: nothing is said of the agent pools %s: %s", few(pools), why)
 	}
 }

@@ -14,6 +14,9 @@ const (
 
 var childTypes = []string{"firewallrules", "ipv6firewallrules", "virtualnetworkrules", "azureadonlyauthentications", "administrators", "connectionpolicies", connections}
 
+// maxResources bounds the resources that are read of a template; Azure takes 800 in all.
+const maxResources = 5000
+
 // wanted tells whether resources of a type are read.
 func wanted(kind string) bool {
 	child, ok := strings.CutPrefix(kind, typeServer+"/")
@@ -127,6 +130,8 @@ func (t *template) resource(n node, kind string, up []node) {
 	case own == typeDeployment:
 		t.nested(n)
 		return
+	case wanted(own) && len(t.list) == maxResources:
+		n.fail("more than %d resources that would be read", maxResources)
 	case wanted(own) && n.isDeployed():
 		r := resource{node: n, kind: own}
 		for i, name := range up {

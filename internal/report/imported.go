@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/azure"
 	"sallyport.dev/sallyport/internal/names"
 )
 
@@ -20,7 +21,7 @@ type Imported struct {
 	Namespace string   // empty: for all namespaces
 	Name      string
 	Spec      v1alpha1.ExternalServiceSpec
-	Notes     []string
+	Notes     []azure.Note
 }
 
 // commentWidth is where lines of comments are broken.
@@ -46,7 +47,10 @@ func (s *Imported) write(out *strings.Builder) error {
 	comment(out, "", fmt.Sprintf("Made by %s from %s.", s.By, strings.Join(s.Files, ", ")))
 	comment(out, "", "These are facts of the moment at which the files were written: after a change, import again.")
 	for _, n := range s.Notes {
-		comment(out, "- ", n)
+		comment(out, "- ", n.Text)
+		if n.Command != "" {
+			out.WriteString("#     " + names.Safe(n.Command) + "\n") // whole, to be copied
+		}
 	}
 	obj := v1alpha1.ExternalService{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "sallyport.dev/v1alpha1", Kind: "ExternalService"},
