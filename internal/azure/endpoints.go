@@ -125,7 +125,7 @@ func isApproved(state string) bool { return strings.EqualFold(state, approved) }
 func (s *Service) endpoints(e *endpoints, connections []node) {
 	for _, c := range connections {
 		id := c.prop("privateEndpoint").child("id").id()
-		e.add(&endpoint{at: c, id: id, name: id[strings.LastIndexByte(id, '/')+1:]})
+		e.add(&endpoint{at: c, id: id, name: lastPart(cmp.Or(id, c.child("name").text(), c.child("id").id()))})
 		e.byID[strings.ToLower(id)].says(c.prop("privateLinkServiceConnectionState").child("status").text())
 	}
 	var out []string
@@ -143,6 +143,9 @@ func (s *Service) endpoints(e *endpoints, connections []node) {
 		s.note("spec.firewall.privateEndpoints: left out, because they are of other services: %d in the files", e.others)
 	}
 }
+
+// lastPart is the name in a resource ID.
+func lastPart(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
 
 // endpoint adds the addresses of one that is a way in, or says that they are missing.
 func (s *Service) endpoint(e *endpoints, p *endpoint) {

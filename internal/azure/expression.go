@@ -10,7 +10,7 @@ import (
 // expression is a parsed template expression: exactly one of its forms.
 type expression struct {
 	literal any           // string or json.Number
-	call    string        // the name of a function, in lower case
+	call    string        // the name of a function as written
 	args    []*expression // of the call
 	of      *expression   // what an index is taken of
 	index   *expression   // a name or a number
@@ -98,7 +98,7 @@ func (p *parser) primary(depth int) (*expression, error) {
 	case negative || !p.take("("):
 		return nil, fmt.Errorf("%s is neither a value nor a call of a function", quoted(word))
 	}
-	e := &expression{call: strings.ToLower(word)}
+	e := &expression{call: word}
 	if p.take(")") {
 		return e, nil
 	}

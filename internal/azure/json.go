@@ -79,13 +79,14 @@ func decode(data []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	v, err := decodeValue(d, 0)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return v, nil
+		}
+		err = errors.New("something follows the JSON value")
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON value")
-	}
-	return v, nil
+	line := 1 + bytes.Count(data[:min(int(d.InputOffset()), len(data))], []byte("\n"))
+	return nil, fmt.Errorf("line %d: %w", line, err)
 }
 
 func decodeValue(d *json.Decoder, depth int) (any, error) {
@@ -139,9 +140,43 @@ func (f *File) read(command string) (any, error) {
 	if err != nil {
 		return nil, f.errorf("%w", err)
 	}
+	if command == TemplateCommand || command == ParametersCommand {
+		data = withoutComments(data)
+	}
 	v, err := decode(data)
 	if err != nil {
-		return nil, f.errorf("not the JSON of %s: %w", command, err)
+		return nil, f.errorf("cannot be read as JSON: %w (hint: %s)", err, command)
 	}
 	return v, nil
+}
+
+// withoutComments puts spaces for comments, which Azure takes in templates that people write.
+func withoutComments(data []byte) []byte {
+	out := slices.Clone(data)
+	for i := 0; i < len(out); i++ {
+		end := 0
+		switch {
+		case out[i] == '"':
+			for i++; i < len(out) && out[i] != '"'; i++ {
+				if out[i] == '\\' {
+					i++
+				}
+			}
+		case bytes.HasPrefix(out[i:], []byte("//")):
+			end = bytes.IndexByte(out[i:], '\n')
+		case bytes.HasPrefix(out[i:], []byte("/*")):
+			if end = bytes.Index(out[i+2:], []byte("*/")); end >= 0 {
+				end += len("/**/")
+			}
+		}
+		if end < 0 { // it is not closed
+			end = len(out) - i
+		}
+		for j := range end {
+			if out[i+j] != '\n' { // so that lines keep their numbers
+				out[i+j] = ' '
+			}
+		}
+	}
+	return out
 }

@@ -159,7 +159,7 @@ func kindOf(v any) string {
 }
 
 // most is how much of a text from outside a message repeats.
-const most = 120
+const most = 200
 
 func quoted(s string) string {
 	if len(s) > most {

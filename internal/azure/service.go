@@ -170,8 +170,7 @@ func (s *Service) subnetRule(n node, name string) {
 		s.note("spec.firewall.subnetRules[%d]: it was made without asking whether the subnet has the service endpoint Microsoft.Sql, without which it admits nothing", i)
 	}
 	if open(subnet) {
-		s.note("spec.firewall.subnetRules[%d]: a template does not say where it will be deployed: write the subnet's subscription and resource group for %s and %s; before that it is no source's subnet",
-			i, unknownSubscription, unknownGroup)
+		s.note("spec.firewall.subnetRules[%d]: a template does not say where it will be deployed: write the subnet's own for %s; before that it is no source's subnet", i, whatIsOpen(subnet))
 		return
 	}
 	if ready && !ptr.Deref(ignores, false) {

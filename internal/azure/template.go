@@ -140,6 +140,9 @@ func (t *template) resource(n node, kind string, up []node) {
 			}
 			r.name += name.text()
 		}
+		if strings.Count(r.name, "/") != strings.Count(own, "/")-1 {
+			n.child("name").fail("%s is not a name for %s: there is one for each part of the type", quoted(r.name), shown(own))
+		}
 		t.list = append(t.list, r)
 	}
 	t.walk(n.child("resources"), own, up)
