@@ -195,7 +195,10 @@ func (ev evaluation) format(text string, args []string) node {
 			parts, text = append(parts, "{"), rest
 			continue
 		}
-		number, rest, _ := strings.Cut(after, "}")
+		number, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return ev.fail("a brace is not closed in %s", quoted(text))
+		}
 		i, err := strconv.Atoi(number)
 		if err != nil || i < 0 || i >= len(args) {
 			return ev.fail("{%s} stands for none of the %d arguments of format", shown(number), len(args))
