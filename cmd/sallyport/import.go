@@ -96,7 +96,7 @@ deployed; where another one matters, that is an error.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&in.server, "server", "", "`FILE` with the server, from az sql server show --expand-ad-admin, or - for standard input, as for every file here but for one only")
+	f.StringVar(&in.server, "server", "", "`FILE` with the server, from az sql server show --expand-ad-admin; - is standard input, for this or one other file")
 	f.StringArrayVar(&in.firewallRules, "firewall-rules", nil, "`FILE` with its firewall rules, from az sql server firewall-rule list; repeatable, for those of IPv6")
 	f.StringVar(&in.vnetRules, "vnet-rules", "", "`FILE` with its virtual network rules, from az sql server vnet-rule list")
 	f.StringArrayVar(&in.privateEndpoints, "private-endpoints", nil, "`FILE` with private endpoints or network interfaces, from az network private-endpoint list or az network nic list; repeatable")

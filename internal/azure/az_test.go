@@ -13,7 +13,7 @@ import (
 	"sallyport.dev/sallyport/internal/platform"
 )
 
-const examples = "../../examples/azure-sql"
+const examples = "../../docs/azure-sql"
 
 func example(t testing.TB, name string) []byte {
 	t.Helper()
@@ -27,7 +27,7 @@ func example(t testing.TB, name string) []byte {
 // azExample is what az says of the server of the examples, with its private endpoints.
 func azExample(t testing.TB) *Az {
 	t.Helper()
-	file := func(flag, name string) File { return File{flag, name, example(t, "az/"+name)} }
+	file := func(flag, name string) File { return File{flag, name, example(t, name)} }
 	return &Az{
 		Server:           file("--server", "server.json"),
 		FirewallRules:    []File{file("--firewall-rules", "rules.json")},
@@ -134,7 +134,7 @@ var azFacts = []fact{
 	{name: "a subnet rule that failed", edits: []edit{{"vnet", `"Ready"`, `"Failed"`}}, path: "firewall.subnetRules", want: `[{"name":"aks","subnet":"/subscriptions/3b7f6c5a-4d21-4c2b-9d0e-6f1e0c1a52a1/resourceGroups/rg-network/providers/Microsoft.Network/virtualNetworks/vnet-hub/subnets/snet-aks"}]`, notes: []string{"spec.firewall.subnetRules[0]: Azure says that its state is Failed"}},
 	{name: "a subnet rule that was not checked", edits: []edit{{"vnet", "false", "true"}}, notes: []string{"spec.firewall.subnetRules[0]: it was made without asking"}},
 	{name: "nested as the API gives it", edits: []edit{{"vnet", "", `{"value": [{"name": "n", "properties": {"state": "Ready", "virtualNetworkSubnetId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/n"}}]}`}}, path: "firewall.subnetRules", want: `[{"name":"n","subnet":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/n"}]`},
-	{name: "Entra only", path: "authentication.mode", want: `"IdentityOnly"`, notes: []string{"its Entra administrator sql-admins"}, not: []string{"passwords"}},
+	{name: "Entra only", path: "authentication.mode", want: `"IdentityOnly"`, notes: []string{"the Entra administrator sql-admins"}, not: []string{"passwords"}},
 	{name: "Entra only as the API spells it", edits: []edit{{"server", "azureAdOnly", "azureADOnly"}}, path: "authentication.mode", want: `"IdentityOnly"`},
 	{name: "passwords", edits: []edit{{"server", `"azureAdOnlyAuthentication": true`, `"azureAdOnlyAuthentication": false`}}, path: "authentication.mode", want: `"IdentityOrPassword"`, not: []string{"was not said"}},
 	{name: "passwords not said", edits: []edit{{"server", `"administrators": {`, `"administrators": null, "was": {`}}, path: "authentication.mode", want: `"IdentityOrPassword"`, notes: []string{"passwords are off was not said", "az sql server ad-only-auth get -g GROUP -n contoso-shop"}, not: []string{"administrator sql-admins"}},

@@ -45,13 +45,35 @@ func readable(t *testing.T, list []*azure.Service, namespace string) {
 	}
 }
 
-func seed(f *testing.F, name string) []byte {
-	f.Helper()
-	data, err := os.ReadFile(filepath.Join("../../examples/azure-sql", name))
-	if err != nil {
-		f.Fatal(err)
+// TestExamplesAreReadable: what the examples give is read again.
+func TestExamplesAreReadable(t *testing.T) {
+	read := func(flag, name string) azure.File {
+		data, err := os.ReadFile(filepath.Join("../../docs/azure-sql", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return azure.File{Flag: flag, Path: name, Data: data}
 	}
-	return data
+	s, err := azure.FromAz(&azure.Az{Server: read("--server", "server.json"), FirewallRules: []azure.File{read("--firewall-rules", "rules.json")}, VnetRules: read("--vnet-rules", "vnet-rules.json"),
+		PrivateEndpoints: []azure.File{read("--private-endpoints", "endpoints.json"), read("--private-endpoints", "nics.json")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := platform.ParseAKS(read("--aks", "cluster.json").Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddSources(cluster); err != nil {
+		t.Fatal(err)
+	}
+	template, parameters := read("--template", "main.json"), read("--parameters", "prod.parameters.json")
+	planned, err := azure.FromTemplate(&template, &parameters)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, namespace := range []string{"", "shop"} {
+		readable(t, append(planned, s), namespace)
+	}
 }
 
 func short(t *testing.T, err error) {
@@ -63,7 +85,12 @@ func short(t *testing.T, err error) {
 
 // FuzzFromAz: nothing makes it panic, and what it gives is read again.
 func FuzzFromAz(f *testing.F) {
-	f.Add(seed(f, "az/server.json"), seed(f, "az/rules.json"), seed(f, "az/vnet-rules.json"), seed(f, "az/endpoints.json"), seed(f, "az/nics.json"), seed(f, "az/cluster.json"))
+	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft."
+	const subnet = id + "Network/virtualNetworks/v/subnets/n"
+	f.Add([]byte(`{"id":"`+id+`Sql/servers/a","fullyQualifiedDomainName":"a.b","privateEndpointConnections":[{"properties":{"privateEndpoint":{"id":"/pe"},"privateLinkServiceConnectionState":{"status":"Approved"}}}],"administrators":{"azureAdOnlyAuthentication":true,"login":"x"}}`),
+		[]byte(`[{"name":"r","startIpAddress":"0.0.0.0","endIpAddress":"1.0.0.0"}]`), []byte(`[{"state":"Ready","virtualNetworkSubnetId":"`+subnet+`"}]`),
+		[]byte(`[{"id":"/pe","networkInterfaces":[{"id":"/n"}],"privateLinkServiceConnections":[{"privateLinkServiceId":"`+id+`Sql/servers/a"}]}]`), []byte(`[{"id":"/n","ipConfigurations":[{"privateIPAddress":"10.0.0.1"}]}]`),
+		[]byte(`{"networkProfile":{},"agentPoolProfiles":[{"name":"a","vnetSubnetId":"`+subnet+`"}]}`))
 	f.Add([]byte(`{"type": "Microsoft.Sql/servers", "fullyQualifiedDomainName": "a.b"}`), []byte(`[{"startIPv6Address": "::", "endIPv6Address": "::1%a"}]`), []byte("[]"), []byte(`{"value": []}`), []byte(`{"ipConfigurations": [], "id": "x"}`), []byte("{}"))
 	f.Fuzz(func(t *testing.T, server, rules, vnet, endpoints, cards, aks []byte) {
 		file := func(data []byte) azure.File { return azure.File{Flag: "--flag", Path: "file", Data: data} }
@@ -84,7 +111,8 @@ func FuzzFromAz(f *testing.F) {
 
 // FuzzFromTemplate: nothing makes it panic, and what it gives is read again.
 func FuzzFromTemplate(f *testing.F) {
-	f.Add(seed(f, "template/main.json"), seed(f, "template/prod.parameters.json"))
+	f.Add([]byte(`{"parameters":{"p":{}},"variables":{"v":"s"},"resources":{"d":{"type":"Microsoft.Resources/deployments","properties":{"expressionEvaluationOptions":{"scope":"inner"},"parameters":{"n":{"value":"[concat(parameters('p'),variables('v'))]"}},
+		"template":{"parameters":{"n":{}},"resources":[{"type":"Microsoft.Sql/servers","name":"[parameters('n')]","resources":[{"type":"firewallRules","name":"x","properties":{"startIpAddress":"::","endIpAddress":"::1"}}]}]}}}}}`), []byte(`{"parameters":{"p":{"value":"a"}}}`))
 	f.Add([]byte(`{"resources": [{"type": "Microsoft.Sql/servers", "name": "[format('{0}', toLower('A'))]"}]}`), []byte(`{"parameters": {}}`))
 	f.Fuzz(func(t *testing.T, template, parameters []byte) {
 		list, err := azure.FromTemplate(&azure.File{Flag: "--template", Path: "t", Data: template}, &azure.File{Flag: "--parameters", Path: "p", Data: parameters})

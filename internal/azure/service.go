@@ -197,9 +197,9 @@ func (s *Service) entraOnly(said *bool, login string) {
 	}
 	who := ""
 	if login != "" {
-		who = "; its Entra administrator " + shown(login) + " is one of them"
+		who = ", and the Entra administrator " + shown(login)
 	}
-	s.note("spec.authentication.admitted: the identities that are let in are users of the databases, which Azure does not know%s. List the client IDs of those: admitted: [{azure: {clientID: ID}}]", who)
+	s.note("spec.authentication.admitted: let in are the users of the databases, whom Azure does not know%s. State them by client ID: admitted: [{azure: {clientID: ID}}]", who)
 }
 
 // Connection policies of a server.

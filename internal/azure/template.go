@@ -251,6 +251,7 @@ func (t *template) others(have []*Service) []string {
 func (t *template) service(server resource, name string) *Service {
 	s := newService(name + ".database.windows.net")
 	s.note("spec.names: a template does not say the server's DNS name; this is the one in Azure's public cloud (others end with database.usgovcloudapi.net or database.chinacloudapi.cn, and so does spec.authentication.resource)")
+	s.note("spec.firewall: a template says what it makes; rules that the server has or gets in another way are not in it")
 	props := server.child("properties")
 	s.publicAccess(props.child("publicNetworkAccess"))
 	admins := props.child("administrators")

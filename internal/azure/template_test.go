@@ -9,7 +9,7 @@ import (
 // templateExample is the example's template and its parameters.
 func templateExample(t testing.TB) (template, parameters *File) {
 	t.Helper()
-	return &File{"--template", "main.json", example(t, "template/main.json")}, &File{"--parameters", "prod.json", example(t, "template/prod.parameters.json")}
+	return &File{"--template", "main.json", example(t, "main.json")}, &File{"--parameters", "prod.json", example(t, "prod.parameters.json")}
 }
 
 // written makes a template of resources; parameters and variables may be empty.
@@ -43,7 +43,7 @@ func TestFromTemplate(t *testing.T) {
 		fact
 		parameters, variables, resources string
 	}{
-		{fact: fact{name: "names", path: "names", want: `["s.database.windows.net"]`, notes: []string{"spec.names: a template does not say the server's DNS name", "database.usgovcloudapi.net"}}, resources: sqlServer},
+		{fact: fact{name: "names", path: "names", want: `["s.database.windows.net"]`, notes: []string{"spec.names: a template does not say the server's DNS name", "database.usgovcloudapi.net", "in another way are not in it"}}, resources: sqlServer},
 		{fact: fact{name: "in lower case", path: "names", want: `["s-1.database.windows.net"]`}, resources: `{"type": "microsoft.sql/SERVERS", "name": "S-1"}`},
 		{fact: fact{name: "ports", path: "ports", want: `[{"port":1433},{"endPort":11999,"port":11000}]`, notes: []string{"conn-policy show"}}, resources: sqlServer},
 		{fact: fact{name: "Proxy", path: "ports", want: `[{"port":1433}]`, not: []string{"spec.ports"}}, resources: sqlServer + "," + child("connectionPolicies", `"connectionType": "proxy"`)},
@@ -63,9 +63,9 @@ func TestFromTemplate(t *testing.T) {
 			resources: sqlServer + "," + child("virtualNetworkRules", `"virtualNetworkSubnetId": "[resourceId('Microsoft.Network/virtualNetworks/subnets', 'v', 'n')]"`)},
 		{fact: fact{name: "a subnet of a group", path: "firewall.subnetRules", want: `[{"name":"x","subnet":"/subscriptions/1/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/n"}]`, not: []string{"subnetRules"}},
 			resources: sqlServer + "," + child("virtualNetworkRules", `"virtualNetworkSubnetId": "[resourceId('1', 'g', 'Microsoft.Network/virtualNetworks/subnets', 'v', 'n')]"`)},
-		{fact: fact{name: "Entra only", path: "authentication.mode", want: `"IdentityOnly"`, notes: []string{"Entra administrator me "}, not: []string{"passwords"}},
+		{fact: fact{name: "Entra only", path: "authentication.mode", want: `"IdentityOnly"`, notes: []string{"Entra administrator me."}, not: []string{"passwords"}},
 			resources: `{"type": "Microsoft.Sql/servers", "name": "s", "properties": {"administrators": {"azureADOnlyAuthentication": true, "login": "me", "tenantId": "` + hidden + `"}}}`},
-		{fact: fact{name: "Entra only as a child", path: "authentication.mode", want: `"IdentityOnly"`, notes: []string{"Entra administrator me "}},
+		{fact: fact{name: "Entra only as a child", path: "authentication.mode", want: `"IdentityOnly"`, notes: []string{"Entra administrator me."}},
 			resources: sqlServer + "," + child("azureADOnlyAuthentications", `"azureADOnlyAuthentication": true`) + "," + child("administrators", `"login": "me"`)},
 		{fact: fact{name: "an administrator that is not known", path: "authentication.mode", want: `"IdentityOrPassword"`, notes: []string{"was not said"}, not: []string{"administrator"}},
 			resources: `{"type": "Microsoft.Sql/servers", "name": "s", "properties": {"administrators": {"login": "` + hidden + `"}}}`},
