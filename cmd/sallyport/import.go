@@ -61,7 +61,7 @@ said in the comment above it. Azure is not asked; these commands make the files:
 Or from an ARM template, before anything is deployed; Bicep is compiled by
 
   ` + azure.TemplateCommand + ` > main.json
-  ` + azure.ParametersCommand + ` > parameters.json
+  ` + azure.ParametersCommand + `
 
 Each server in a template is printed. Of its expressions those are evaluated that need nothing
 deployed; where another one matters, that is an error.`,

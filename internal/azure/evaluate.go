@@ -2,6 +2,7 @@ package azure
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -130,6 +131,30 @@ func (ev evaluation) variable(name string) node {
 	return v
 }
 
+// allowed refuses what Azure would refuse: a value that is misspelled would be evaluated as another one.
+func (ev evaluation) allowed(name string, value node) node {
+	list := ev.at.scope.declared.child(name).child("allowedValues").items()
+	if value.v == nil || len(list) == 0 || slices.ContainsFunc(list, func(a node) bool { return same(a.v, value.v) }) {
+		return value
+	}
+	return ev.fail("%s is none of the values that the parameter %s may have", kindOf(value.v), quoted(name))
+}
+
+// same compares values that have no parts; what has parts is taken to be the same.
+func same(a, b any) bool {
+	switch b.(type) {
+	case *object, []any:
+		return true
+	}
+	switch a.(type) {
+	case *object, []any:
+		return false
+	}
+	x, text := a.(string)
+	y, both := b.(string)
+	return a == b || text && both && strings.EqualFold(x, y)
+}
+
 // parameter gives a parameter's value: what was given, else its default.
 func (ev evaluation) parameter(name string) node {
 	s := ev.at.scope
@@ -137,7 +162,7 @@ func (ev evaluation) parameter(name string) node {
 		if secret := given.child("reference"); secret.v != nil {
 			return ev.fail("the parameter %s is kept in a key vault", quoted(name))
 		}
-		return given.child("value")
+		return ev.allowed(name, given.child("value").value())
 	}
 	declared := s.declared.child(name)
 	if declared.v == nil {

@@ -51,7 +51,7 @@ const (
 	EndpointsCommand  = "az network private-endpoint list -o json"
 	CardsCommand      = "az network nic list -o json"
 	TemplateCommand   = "az bicep build --file MAIN.bicep --stdout"
-	ParametersCommand = "az bicep build-params --file MAIN.bicepparam --stdout"
+	ParametersCommand = "az bicep build-params --file MAIN.bicepparam --outfile parameters.json"
 )
 
 // deployed is the hint where a template leaves something open.

@@ -14,8 +14,11 @@ const (
 
 var childTypes = []string{"firewallrules", "ipv6firewallrules", "virtualnetworkrules", "azureadonlyauthentications", "administrators", "connectionpolicies", connections}
 
-// maxResources bounds the resources that are read of a template; Azure takes 800 in all.
-const maxResources = 5000
+// Bounds of what is read of a template; Azure takes 800 resources in all.
+const (
+	maxResources = 5000
+	maxServers   = 100
+)
 
 // wanted tells whether resources of a type are read.
 func wanted(kind string) bool {
@@ -215,6 +218,8 @@ func (t *template) services(file *File) []*Service {
 		switch {
 		case !serverPattern.MatchString(name):
 			r.child("name").fail("%s cannot be the name of a server", quoted(r.name))
+		case len(out) == maxServers:
+			r.fail("more than %d servers", maxServers)
 		case slices.ContainsFunc(out, func(s *Service) bool { return s.Name == name }):
 			r.child("name").fail("the server %s is in the template twice", name)
 		}

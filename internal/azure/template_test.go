@@ -185,10 +185,12 @@ func TestFromTemplateErrors(t *testing.T) {
 }
 
 func TestParameterFiles(t *testing.T) {
-	template := written(`"name": {"type": "string"}, "more": {"type": "string", "nullable": true}`, "", `{"type": "Microsoft.Sql/servers", "name": "[concat(parameters('name'), coalesce(parameters('more'), '-x'))]"}`)
+	template := written(`"name": {"type": "string", "allowedValues": ["a", "[concat('a')]", {}]}, "more": {"type": "string", "nullable": true}`, "", `{"type": "Microsoft.Sql/servers", "name": "[concat(parameters('name'), coalesce(parameters('more'), '-x'))]"}`)
 	for _, c := range []struct{ data, want string }{
 		{`{"parameters": {"NAME": {"value": "a"}}}`, "a-x"},
 		{`{"parameters": {"name": {"value": "a"}, "more": {"value": "-y"}}}`, "a-y"},
+		{`{"parameters": {"name": {"value": "A"}}}`, "a-x"},
+		{`{"parameters": {"name": {"value": "b"}}}`, `"b" is none of the values that the parameter "name" may have`},
 		{`{"parameters": {"name": {"value": "[concat('a')]"}}}`, `--template: t.json: resources[0].name: "[concat('a')]-x" cannot be the name of a server`}, // no expression there
 		{`{"parameters": {"nam": {"value": "a"}}}`, "--parameters: p.json: parameters.nam: the template has no parameter of this name"},
 		{`{"parameters": {"name": {"reference": {}}}}`, `the parameter "name" is kept in a key vault`},
@@ -298,9 +300,14 @@ func doubling(expression, first string) string {
 
 // TestBounds: expressions that double themselves end, and so does everything that is made large on purpose.
 func TestBounds(t *testing.T) {
+	var servers []string
+	for i := range maxServers + 1 {
+		servers = append(servers, `{"type": "Microsoft.Sql/servers", "name": "s`+strconv.Itoa(i)+`"}`)
+	}
 	for _, c := range []struct{ name, variables, resources, want string }{
 		{"a text that doubles", doubling("concat(variables('%'), variables('%'))", `"0123456789"`), `{"type": "Microsoft.Sql/servers", "name": "[variables('v40')]"}`, "it makes a text of more than 65536 bytes"},
 		{"work that doubles", doubling("or(variables('%'), variables('%'))", "false"), `{"type": "Microsoft.Sql/servers", "name": "s", "condition": "[variables('v40')]"}`, "take more than 100000 steps"},
+		{"servers without end", "", strings.Join(servers, ","), "more than 100 servers"},
 		{"resources without end", "", strings.Repeat(sqlServer+",", maxResources) + sqlServer, "resources[5000]: more than 5000 resources that would be read"},
 	} {
 		_, err := FromTemplate(written("", c.variables, c.resources), nil)
