@@ -193,6 +193,8 @@ func TestFromAzErrors(t *testing.T) {
 		name, file, old, new, want string
 	}{
 		{"empty", "server", "", " ", "--server: server.json: cannot be read as JSON: line 1: unexpected end of JSON input" + showServer},
+		{"cut off", "server", "", "{\n\"a\": [1", "--server: server.json: cannot be read as JSON: line 2: unexpected end of JSON input" + showServer},
+		{"cut off in a name", "server", "", `{"a": 1, "b`, "--server: server.json: cannot be read as JSON: line 1: unexpected EOF" + showServer},
 		{"a message", "server", "", "\nERROR: (ResourceNotFound)", "--server: server.json: cannot be read as JSON: line 2: invalid character 'E' looking for beginning of value" + showServer},
 		{"more", "server", "", "{}\n{}", "--server: server.json: cannot be read as JSON: line 2: something follows the JSON value" + showServer},
 		{"UTF-16", "rules", "", "\xff\xfe[\x00]\x00", "--firewall-rules: rules.json: the file is UTF-16, as PowerShell's > writes it: write it with az sql server firewall-rule list -g GROUP -s SERVER -o json | Out-File -Encoding utf8"},
@@ -226,6 +228,7 @@ func TestFromAzErrors(t *testing.T) {
 			return `{"privateIPAddress": "10.2.0.` + strconv.Itoa(i) + `"}`
 		}), "[]") + `, {"privateIPAddress": "10.3.0.1"`, `--private-endpoints: endpoints.json: [0]: more than 32 addresses of private endpoints, which is all that an ExternalService holds`},
 		{"no endpoint", "endpoints", "", `[{"name": "vm"}]`, "--private-endpoints: endpoints.json: [0]: neither a private endpoint nor a network interface (hint: az network private-endpoint list -o json, or az network nic list -o json)"},
+		{"very many values", "nics", "", many(maxValues, func(int) string { return "1" }), "--private-endpoints: nics.json: cannot be read as JSON: line 1: more than 1000000 values (hint: az network private-endpoint list -o json)"},
 		{"deep", "nics", "", strings.Repeat("[", 1000), "--private-endpoints: nics.json: cannot be read as JSON: line 1: values lie more than 100 levels deep (hint: az network private-endpoint list -o json)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,12 +28,6 @@ func whatIsOpen(s string) string {
 	return strings.Join(out, " and ")
 }
 
-// scope is what the names in expressions stand for.
-type scope struct {
-	declared, given, variables node
-	subscription, group        node // where a nested deployment goes; absent where that is as without it
-}
-
 const (
 	maxSteps   = 100_000
 	maxNesting = 100
@@ -161,6 +155,9 @@ func (ev evaluation) parameter(name string) node {
 	if given := s.given.child(name); given.v != nil {
 		if secret := given.child("reference"); secret.v != nil {
 			return ev.fail("the parameter %s is kept in a key vault", quoted(name))
+		}
+		if o, ok := given.v.(*object); ok && o.find("value") < 0 {
+			given.fail("it has no value (hint: write {\"value\": …})")
 		}
 		return ev.allowed(name, given.child("value").value())
 	}

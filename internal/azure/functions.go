@@ -19,6 +19,8 @@ func (ev evaluation) call(e *expression) node {
 		return ev.parameter(ev.str(e.args[0]))
 	case "variables":
 		return ev.variable(ev.str(e.args[0]))
+	case "reference":
+		return ev.reference(ev.str(e.args[0]))
 	case "true", "false":
 		return ev.plain(name == "true")
 	case "null":
@@ -60,6 +62,8 @@ func arity(name string) (least, most int, known bool) {
 		return 0, 0, true
 	case "parameters", "variables", "not", "empty", "tolower", "toupper":
 		return 1, 1, true
+	case "reference":
+		return 1, 3, true
 	case "equals":
 		return 2, 2, true
 	case "if":

@@ -73,12 +73,20 @@ func (o *object) get(name string) (any, bool) {
 	return nil, false
 }
 
+// maxValues bounds the values in a file: small ones take many times their text.
+const maxValues = 1_000_000
+
+type decoder struct {
+	*json.Decoder
+	values int
+}
+
 // decode reads JSON text into *object, []any, string, json.Number, bool and nil. A name given twice is an error: it
 // could not be said which value counts.
 func decode(data []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
+	d := &decoder{Decoder: json.NewDecoder(bytes.NewReader(data))}
 	d.UseNumber()
-	v, err := decodeValue(d, 0)
+	v, err := d.value(0)
 	if err == nil {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
 			return v, nil
@@ -89,13 +97,23 @@ func decode(data []byte) (any, error) {
 	return nil, fmt.Errorf("line %d: %w", line, err)
 }
 
-func decodeValue(d *json.Decoder, depth int) (any, error) {
+// next gives a token, where there must be one.
+func (d *decoder) next() (json.Token, error) {
 	t, err := d.Token()
+	if errors.Is(err, io.EOF) {
+		err = errors.New("unexpected end of JSON input")
+	}
+	return t, err
+}
+
+func (d *decoder) value(depth int) (any, error) {
+	t, err := d.next()
+	d.values++
 	switch {
-	case errors.Is(err, io.EOF):
-		return nil, errors.New("unexpected end of JSON input")
 	case err != nil:
 		return nil, err
+	case d.values > maxValues:
+		return nil, fmt.Errorf("more than %d values", maxValues)
 	}
 	delim, ok := t.(json.Delim)
 	if !ok {
@@ -104,34 +122,47 @@ func decodeValue(d *json.Decoder, depth int) (any, error) {
 	if depth == maxDepth {
 		return nil, fmt.Errorf("values lie more than %d levels deep", maxDepth)
 	}
+	var out any
 	if delim == '[' {
-		list := []any{}
-		for d.More() {
-			v, err := decodeValue(d, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = d.Token()
-		return list, err
+		out, err = d.list(depth + 1)
+	} else {
+		out, err = d.object(depth + 1)
 	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = d.next() // its end
+	return out, err
+}
+
+func (d *decoder) list(depth int) ([]any, error) {
+	out := []any{}
+	for d.More() {
+		v, err := d.value(depth)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func (d *decoder) object(depth int) (*object, error) {
 	o := &object{}
 	for d.More() {
-		name, err := d.Token()
+		t, err := d.next()
 		if err != nil {
 			return nil, err
 		}
-		v, err := decodeValue(d, depth+1)
+		v, err := d.value(depth)
 		if err != nil {
 			return nil, err
 		}
-		if key, _ := name.(string); !o.add(key, v) {
-			return nil, fmt.Errorf("the name %s is given twice in one object", quoted(key))
+		if name, _ := t.(string); !o.add(name, v) {
+			return nil, fmt.Errorf("the name %s is given twice in one object", quoted(name))
 		}
 	}
-	_, err = d.Token()
-	return o, err
+	return o, nil
 }
 
 // read decodes a file that a command writes.

@@ -47,12 +47,12 @@ func FromTemplate(file, parameters *File) ([]*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	top := &scope{declared: root.child("parameters"), variables: root.child("variables"), given: node{reader: t.reader}, subscription: node{reader: t.reader}, group: node{reader: t.reader}}
+	top := newScope(root)
 	if top.given, err = given(t.reader, parameters); err != nil {
 		return nil, err
 	}
 	top.checkGiven()
-	root.scope, top.declared.scope, top.variables.scope = top, top, top
+	root.scope = top
 	if root.child("resources").v == nil {
 		root.fail("resources are missing: this is not an ARM template (hint: %s)", TemplateCommand)
 	}
@@ -96,22 +96,13 @@ func (s *scope) checkGiven() {
 	}
 }
 
-// walk goes through resources, which are a list or, with symbolic names, an object. kind and up are of the resource
-// that they lie in.
+// walk goes through resources. kind and up are of the resource that they lie in.
 func (t *template) walk(list node, kind string, up []node) {
-	var entries []node
-	switch v := list.v.(type) {
-	case nil:
-	case []any:
-		entries = list.items()
-	case *object:
-		for _, name := range v.names {
-			entries = append(entries, list.child(name))
-		}
-	default:
-		list.fail("a list of resources is wanted, not %s", kindOf(v))
+	if _, text := list.v.(string); text {
+		list.fail("a list of resources is wanted, not %s", kindOf(list.v))
+		return
 	}
-	for _, n := range entries {
+	for _, n := range entries(list) {
 		if t.err != nil {
 			return
 		}
@@ -175,16 +166,7 @@ func (t *template) nested(n node) {
 		p.fail("linked templates are not fetched (hint: put its template in, as az bicep build does, or use --server and its kind)")
 		return
 	}
-	if strings.EqualFold(p.child("expressionEvaluationOptions").child("scope").text(), "inner") {
-		s := &scope{declared: inner.child("parameters"), variables: inner.child("variables"), given: p.child("parameters"), subscription: n.child("subscriptionId"), group: n.child("resourceGroup")}
-		if s.subscription.v == nil {
-			s.subscription = n.scope.subscription
-		}
-		if s.group.v == nil {
-			s.group = n.scope.group
-		}
-		inner.scope, s.declared.scope, s.variables.scope = s, s, s
-	}
+	inner.scope = n.inside()
 	t.walk(inner.child("resources"), "", nil)
 }
 

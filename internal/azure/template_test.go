@@ -26,17 +26,17 @@ func child(kind, properties string) string {
 
 // outer and inner are nested deployments of resources.
 func outer(resources string) string {
-	return `{"type": "Microsoft.Resources/deployments", "name": "d", "properties": {"template": {"resources": [` + resources + `]}}}`
+	return `{"type": "Microsoft.Resources/deployments", "name": "d", "properties": {"template": {"resources": [` + resources + `], "outputs": {"id": {"type": "string", "value": "[resourceId('Microsoft.Sql/servers', variables('x'))]"}}}}}`
 }
 
 func inner(more, parameters, resources string) string {
 	return `{"type": "Microsoft.Resources/deployments", "name": "d", ` + more + ` "properties": {"expressionEvaluationOptions": {"scope": "Inner"}, "parameters": {` + parameters + `},
-		"template": {"parameters": {"p": {"type": "string", "defaultValue": "inner"}}, "variables": {"v": "of-inner"}, "resources": [` + resources + `]}}}`
+		"template": {"parameters": {"p": {"type": "string", "defaultValue": "inner"}}, "variables": {"v": "of-inner"}, "resources": [` + resources + `], "outputs": {"id": {"type": "string", "value": "[resourceId('Microsoft.Sql/servers', parameters('p'))]"}}}}}`
 }
 
 const subnetID = `"virtualNetworkSubnetId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/n"`
 
-const hidden = "[reference('x').fullyQualifiedDomainName]"
+const hidden = "[reference('s').fullyQualifiedDomainName]"
 
 func TestFromTemplate(t *testing.T) {
 	for _, c := range []struct {
@@ -83,6 +83,10 @@ func TestFromTemplate(t *testing.T) {
 		{fact: fact{name: "inner scope", path: "names", want: `["of-inner.database.windows.net"]`}, variables: `"v": "of-outer"`, resources: inner("", "", `{"type": "Microsoft.Sql/servers", "name": "[variables('v')]"}`)},
 		{fact: fact{name: "inner default", path: "names", want: `["inner.database.windows.net"]`}, resources: inner("", "", `{"type": "Microsoft.Sql/servers", "name": "[parameters('p')]"}`)},
 		{fact: fact{name: "a value from outside", path: "names", want: `["of-outer.database.windows.net"]`}, variables: `"v": "of-outer"`, resources: inner("", `"p": {"value": "[variables('v')]"}`, `{"type": "Microsoft.Sql/servers", "name": "[parameters('p')]"}`)},
+		{fact: fact{name: "an output of a deployment", path: "firewall.privateEndpoints", want: `[{"address":"10.0.0.1","name":"pe"}]`},
+			resources: inner("", `"p": {"value": "s"}`, `{"type": "Microsoft.Sql/servers", "name": "[parameters('p')]"}`) + "," + connected("[reference(resourceId('Microsoft.Resources/deployments', 'd'), '2025-04-01').outputs.id.value]")},
+		{fact: fact{name: "an output of an outer deployment", path: "firewall.privateEndpoints", want: `[{"address":"10.0.0.1","name":"pe"}]`}, variables: `"x": "s"`,
+			resources: outer(sqlServer) + "," + connected("[reference('D').outputs.id.value]")},
 		{fact: fact{name: "where a deployment goes", path: "firewall.subnetRules", want: `[{"name":"x","subnet":"/subscriptions/1-2/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/v/subnets/n"}]`}, variables: `"g": "net"`,
 			resources: sqlServer + "," + inner(`"subscriptionId": "1-2", "resourceGroup": "[variables('g')]",`, "", child("virtualNetworkRules", `"virtualNetworkSubnetId": "[format('{0}/providers/Microsoft.Network/virtualNetworks/v/subnets/n', resourceGroup().id)]"`))},
 	} {
@@ -102,6 +106,11 @@ func TestFromTemplate(t *testing.T) {
 func staticEndpoint(name, address string) string {
 	return `{"type": "Microsoft.Network/privateEndpoints", "name": "` + name + `", "properties": {"ipConfigurations": [{"properties": {"privateIPAddress": "` + address + `"}}],
 		"privateLinkServiceConnections": [{"properties": {"privateLinkServiceId": "[resourceId('Microsoft.Sql/servers', 's')]"}}]}}`
+}
+
+// connected is an endpoint of what an expression says.
+func connected(to string) string {
+	return strings.Replace(staticEndpoint("pe", "10.0.0.1"), "[resourceId('Microsoft.Sql/servers', 's')]", to, 1)
 }
 
 // TestBicep: what Bicep makes of a module, by symbolic names and with parameters.
@@ -161,6 +170,9 @@ func TestFromTemplateErrors(t *testing.T) {
 		{"an unknown function", "", "", named("[uniqueString('x')]"), `resources[0].name: "[uniqueString('x')]": the function uniqueString is not evaluated here` + hint},
 		{"a place that is not known", "", "", named("[concat('s', resourceGroup().name)]"), `resources[0].name: "s<resource-group>" hangs on the subscription or resource group, which a template does not say` + hint},
 		{"a comparison with it", "", "", `{"type": "Microsoft.Sql/servers", "name": "s", "condition": "[equals(subscription().subscriptionId, '1')]"}`, `resources[0].condition: "[equals(subscription().subscriptionId, '1')]": it hangs on the subscription or resource group, which a template does not say` + hint},
+		{"what is not known before", "", "", named("[reference('x').name]"), `resources[0].name: "[reference('x').name]": what "x" is will be known once it is deployed` + hint},
+		{"an output that is not there", "", "", sqlServer + "," + outer("") + "," + connected("[reference(resourceId('Microsoft.Resources/deployments', 'd')).outputs.x.value]"), `resources[2].properties.privateLinkServiceConnections[0].properties.privateLinkServiceId: "[reference(resourceId('Microsoft.Resources/deployments', 'd')).outputs.x.value]": there is no "x" in the object, or its value is not known before it is deployed` + hint},
+		{"a circle of deployments", "", "", inner("", `"p": {"value": "[reference(resourceId('Microsoft.Resources/deployments', 'd')).outputs.id.value]"}`, `{"type": "Microsoft.Sql/servers", "name": "[parameters('p')]"}`), `resources[0].properties.parameters.p.value: "[resourceId('Microsoft.Sql/servers', parameters('p'))]": it refers to itself, or is nested too deep` + hint},
 		{"a secret", `"p": {"type": "string"}`, "", named("[parameters('p')]"), `resources[0].name: "[parameters('p')]": the parameter "p" has neither a value nor a default` + hint},
 		{"a parameter that is not there", "", "", named("[parameters('p')]"), `resources[0].name: "[parameters('p')]": there is no parameter "p"` + hint},
 		{"a variable that is not there", "", "", named("[variables('p')]"), `resources[0].name: "[variables('p')]": there is no variable "p" (those made by copy are not evaluated)` + hint},
@@ -195,6 +207,8 @@ func TestParameterFiles(t *testing.T) {
 		{`{"parameters": {"nam": {"value": "a"}}}`, "--parameters: p.json: parameters.nam: the template has no parameter of this name"},
 		{`{"parameters": {"name": {"reference": {}}}}`, `the parameter "name" is kept in a key vault`},
 		{`{"parameters": {"name": {"value": {}}}}`, "a text is wanted, not an object"},
+		{`{"parameters": {"name": {"type": "string"}}}`, `--parameters: p.json: parameters.name: it has no value (hint: write {"value": …})`},
+		{`{"parameters": {"name": "a"}}`, `--parameters: p.json: parameters.name: an object is wanted, not "a"`},
 		{`{"name": {"value": "a"}}`, "--parameters: p.json: parameters are missing: this is not a file of parameters"},
 	} {
 		list, err := FromTemplate(template, &File{"--parameters", "p.json", []byte(c.data)})
@@ -276,7 +290,7 @@ func TestEvaluate(t *testing.T) {
 			t.Fatal(err)
 		}
 		r, f := &reader{}, &File{"--template", "t.json", nil}
-		s := &scope{variables: node{reader: r, file: f, v: v}, given: node{reader: r}, declared: node{reader: r}, subscription: node{reader: r}, group: node{reader: r}}
+		s := &scope{variables: node{reader: r, file: f, v: v}, resources: node{reader: r}, given: node{reader: r}, declared: node{reader: r}, subscription: node{reader: r}, group: node{reader: r}}
 		s.variables.scope = s
 		got := node{reader: r, file: f, path: "at", v: c.text, scope: s}.id()
 		wanted, fails := strings.CutPrefix(c.want, "error: ")
