@@ -68,12 +68,24 @@ func (e *endpoints) read(n node, server, name string) {
 func (p *endpoint) connected(list node, server, unsaid string) bool {
 	ours := false
 	for _, c := range list.items() {
-		if serverOf(c.prop("privateLinkServiceId").id()) == server {
+		if c.forServers() && serverOf(c.prop("privateLinkServiceId").id()) == server {
 			ours = true
 			p.says(cmp.Or(c.prop("privateLinkServiceConnectionState").child("status").text(), unsaid))
 		}
 	}
 	return ours
+}
+
+func (n node) endpointForServers() bool {
+	return slices.ContainsFunc(n.prop("privateLinkServiceConnections").items(), node.forServers) ||
+		slices.ContainsFunc(n.prop("manualPrivateLinkServiceConnections").items(), node.forServers)
+}
+
+// forServers tells whether a connection may be to a SQL server: what it is for says the part of a service that it
+// names. Where that is another one, the rest of it is not looked at.
+func (n node) forServers() bool {
+	parts := n.prop("groupIds").items()
+	return len(parts) == 0 || slices.ContainsFunc(parts, func(part node) bool { return strings.EqualFold(part.text(), "sqlServer") })
 }
 
 func (e *endpoints) add(p *endpoint) {

@@ -124,6 +124,8 @@ func (t *template) resource(n node, kind string, up []node) {
 	case own == typeDeployment:
 		t.nested(n)
 		return
+	case own == typeEndpoint && !n.endpointForServers():
+		return // it is to something else, and neither its loop nor its condition matters
 	case wanted(own) && len(t.list) == maxResources:
 		n.fail("more than %d resources that would be read", maxResources)
 	case wanted(own) && n.isDeployed():

@@ -79,6 +79,8 @@ func TestFromTemplate(t *testing.T) {
 			resources: sqlServer + `, {"type": "Microsoft.Sql/servers/firewallRules", "name": "other/x", "properties": {"startIpAddress": "192.0.2.1", "endIpAddress": "192.0.2.1"}}`},
 		{fact: fact{name: "what does not matter is not evaluated", path: "names", want: `["s.database.windows.net"]`},
 			resources: sqlServer + `, {"type": "Microsoft.Storage/storageAccounts", "name": "` + hidden + `", "copy": {}}, {"type": "Microsoft.Resources/deployments", "name": "d", "condition": "` + hidden + `", "copy": {}, "properties": {"template": {"resources": [{"type": "Microsoft.Storage/storageAccounts"}]}}}`},
+		{fact: fact{name: "endpoints of something else are not evaluated", path: "names", want: `["s.database.windows.net"]`},
+			resources: sqlServer + `, {"type": "Microsoft.Network/privateEndpoints", "name": "` + hidden + `", "copy": {}, "properties": {"privateLinkServiceConnections": [{"properties": {"privateLinkServiceId": "` + hidden + `", "groupIds": ["vault"]}}]}}`},
 		{fact: fact{name: "outer scope", path: "names", want: `["of-outer.database.windows.net"]`}, variables: `"v": "of-outer"`, resources: outer(`{"type": "Microsoft.Sql/servers", "name": "[variables('v')]"}`)},
 		{fact: fact{name: "inner scope", path: "names", want: `["of-inner.database.windows.net"]`}, variables: `"v": "of-outer"`, resources: inner("", "", `{"type": "Microsoft.Sql/servers", "name": "[variables('v')]"}`)},
 		{fact: fact{name: "inner default", path: "names", want: `["inner.database.windows.net"]`}, resources: inner("", "", `{"type": "Microsoft.Sql/servers", "name": "[parameters('p')]"}`)},
