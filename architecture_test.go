@@ -64,7 +64,7 @@ type forbid struct {
 
 var arrows = []forbid{
 	{
-		[]string{"internal/policy", "internal/eval", "internal/layers", "internal/failure", "internal/cover", "internal/lint", "internal/explain", "internal/question", "internal/analyze", "internal/expect", "internal/cluster", "internal/flow", "internal/netset", "internal/names", "internal/platform"},
+		[]string{"internal/policy", "internal/eval", "internal/layers", "internal/failure", "internal/cover", "internal/lint", "internal/explain", "internal/question", "internal/analyze", "internal/expect", "internal/cluster", "internal/flow", "internal/netset", "internal/names", "internal/platform", "internal/azure"},
 		[]string{"k8s.io/client-go/", "github.com/google/nftables", "github.com/vishvananda/netlink", "net/http", "os", "os/", "log", "log/", "time"},
 		"the core is pure: no I/O, clock or log, so that a prediction depends on its input only",
 	},
@@ -102,6 +102,11 @@ var arrows = []forbid{
 		[]string{"internal/question", "internal/explain", "internal/platform", "internal/expect", "internal/analyze", "internal/cover", "internal/lint"},
 		[]string{module + "/internal/report", module + "/internal/source/"},
 		"answers and explanations are facts: how they are read or rendered is not theirs to know",
+	},
+	{
+		[]string{"internal/azure"},
+		[]string{module + "/internal/policy", module + "/internal/cluster", module + "/internal/layers", module + "/internal/report", module + "/internal/source/"},
+		"what Azure says becomes objects as people write them: how they are printed, read and judged is not its to know",
 	},
 	{
 		[]string{"internal/cover"},

@@ -192,9 +192,11 @@ type SubnetRule struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +optional
 	Name string `json:"name,omitempty"`
-	// Subnet is its resource ID, or any other name that sources use; case makes no difference.
+	// Subnet is its resource ID, or any other name that sources use; case makes no difference. A place that is still to be
+	// filled in, such as <subscription>, is none.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[^<>]*$`
 	Subnet string `json:"subnet"`
 }
 
@@ -265,6 +267,7 @@ type ClusterSource struct {
 	// Subnet of the nodes, by a service endpoint.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^[^<>]*$`
 	// +optional
 	Subnet string `json:"subnet,omitempty"`
 	// Addresses, as CIDRs, of the nodes or of the gateway that they leave by (SNAT).

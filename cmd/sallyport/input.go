@@ -262,7 +262,7 @@ func (in *input) facts() (*facts, error) {
 		in.namespace = "default"
 	}
 	if len(validation.IsDNS1123Label(in.namespace)) > 0 {
-		return nil, fmt.Errorf("--namespace: %q cannot be a namespace's name (up to 63 of a-z, 0-9 and -, no - at either end)", in.namespace)
+		return nil, notANamespace(in.namespace)
 	}
 	out := &facts{}
 	for _, s := range in.podCIDRs {
@@ -298,23 +298,44 @@ func (in *input) facts() (*facts, error) {
 	return out, nil
 }
 
+func notANamespace(name string) error {
+	return fmt.Errorf("--namespace: %q cannot be a namespace's name (up to 63 of a-z, 0-9 and -, no - at either end)", name)
+}
+
 func (f *facts) readAKS(path string) error {
-	data, err := readSmall(path, platform.MaxAKS)
-	var open *fs.PathError
-	if errors.As(err, &open) {
-		err = open.Err // the path stands before it, as in every message
-	}
+	data, err := readNamed("--aks", path)
 	if err != nil {
-		return fmt.Errorf("--aks: %s: %w", path, err)
+		return err
 	}
-	a, err := platform.ParseAKS(data)
+	a, err := parseAKS(path, data)
 	if err != nil {
-		return fmt.Errorf("--aks: %s: %w", path, err)
+		return err
 	}
 	f.version, f.plugin, f.notes, f.azure = a.Version, a.Plugin, a.Notes, true
 	f.podCIDRs = append(f.podCIDRs, a.PodCIDRs...)
 	f.podIdentityAddOn = a.PodIdentityAddOn
 	return nil
+}
+
+func parseAKS(path string, data []byte) (*platform.AKS, error) {
+	a, err := platform.ParseAKS(data)
+	if err != nil {
+		return nil, fmt.Errorf("--aks: %s: %w", path, err)
+	}
+	return a, nil
+}
+
+// readNamed reads a file from Azure that a flag names.
+func readNamed(flag, path string) ([]byte, error) {
+	data, err := readSmall(path, platform.MaxAzure)
+	var open *fs.PathError
+	if errors.As(err, &open) {
+		err = open.Err // the path stands before it, as in every message
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", flag, path, err)
+	}
+	return data, nil
 }
 
 // readSmall reads a file up to its size at most and one byte more, by which a larger one is known: what

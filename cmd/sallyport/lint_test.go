@@ -90,7 +90,8 @@ func inputsOfPages(t *testing.T) []string {
 		}
 		for line := range strings.Lines(string(text)) {
 			if command, ok := strings.CutPrefix(strings.TrimSpace(line), "$ sallyport "); ok {
-				if input := inputOf(policytest.Words(command)); len(input) > 0 {
+				words := policytest.Words(command)
+				if input := inputOf(words); len(input) > 0 && words[0] != "import" { // which reads no manifests
 					seen[strings.Join(append([]string{"lint"}, input...), " ")] = true
 				}
 			}

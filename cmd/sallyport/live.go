@@ -165,7 +165,12 @@ func callAsKubectl(root *cobra.Command) {
 		return
 	}
 	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl sallyport"}
-	for _, c := range append(root.Commands(), root) {
-		c.Example, c.Long = asKubectl(c.Example), asKubectl(c.Long)
+	helpAsKubectl(root)
+}
+
+func helpAsKubectl(c *cobra.Command) {
+	c.Example, c.Long = asKubectl(c.Example), asKubectl(c.Long)
+	for _, verb := range c.Commands() {
+		helpAsKubectl(verb)
 	}
 }

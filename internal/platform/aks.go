@@ -17,9 +17,17 @@ type AKS struct {
 	Version  Version
 	Plugin   Plugin
 	PodCIDRs []netip.Prefix
+	Pools    []AgentPool
 	// PodIdentityAddOn: the add-on for Azure AD Pod Identity is on, which keeps identities to their namespaces.
 	PodIdentityAddOn bool
 	Notes            []string
+}
+
+// AgentPool is a group of nodes of one kind. Subnets are resource IDs, and empty where the file names none.
+type AgentPool struct {
+	Name       string
+	NodeSubnet string
+	PodSubnet  string // where pods have addresses of another subnet than nodes
 }
 
 // aksCluster has the fields read of a managed cluster; ARM templates nest them under properties.
@@ -47,6 +55,8 @@ type aksNetwork struct {
 type aksPool struct {
 	Name   string `json:"name"`
 	OSType string `json:"osType"`
+	Nodes  string `json:"vnetSubnetId"`
+	Pods   string `json:"podSubnetId"`
 }
 
 type aksToggle struct {
@@ -57,17 +67,25 @@ type aksSecurity struct {
 	WorkloadIdentity *aksToggle `json:"workloadIdentity"`
 }
 
-// MaxAKS bounds the file; a real one has a few kilobytes.
-const MaxAKS = 16 << 20
+// MaxAzure bounds a file that came from Azure; one about a cluster or a server has a few kilobytes.
+const MaxAzure = 16 << 20
+
+// AzureText gives the text of a file that a command of az wrote, without what shells put in front of it.
+func AzureText(data []byte, command string) ([]byte, error) {
+	if len(data) > MaxAzure {
+		return nil, fmt.Errorf("the file is too large to be the output of %s", command)
+	}
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, fmt.Errorf("the file is UTF-16, as PowerShell's > writes it: write it with %s | Out-File -Encoding utf8", command)
+	}
+	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
+}
 
 // ParseAKS reads the output of `az aks show -o json`.
 func ParseAKS(data []byte) (*AKS, error) {
-	if len(data) > MaxAKS {
-		return nil, errors.New("the file is too large to be the output of az aks show")
-	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
-		return nil, errors.New("the file is UTF-16, as PowerShell's > writes it: write it with az aks show -o json | Out-File -Encoding utf8")
+	data, err := AzureText(data, "az aks show -o json")
+	if err != nil {
+		return nil, err
 	}
 	var c aksCluster
 	if err := json.Unmarshal(data, &c); err != nil {
@@ -105,6 +123,7 @@ func (c *aksCluster) facts() (*AKS, error) {
 	}
 	var windows []string
 	for _, p := range c.AgentPoolProfiles {
+		out.Pools = append(out.Pools, AgentPool{Name: p.Name, NodeSubnet: p.Nodes, PodSubnet: p.Pods})
 		if strings.EqualFold(p.OSType, "Windows") {
 			windows = append(windows, cut(p.Name))
 		}

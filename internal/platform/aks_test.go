@@ -60,6 +60,21 @@ func TestParseAKS(t *testing.T) {
 	}
 }
 
+// TestAgentPools: az and templates spell their subnets in two ways.
+func TestAgentPools(t *testing.T) {
+	const pools = `{"networkProfile": {}, "agentPoolProfiles": [{"name": "a", "%s": "/n", "%s": "/p"}, {"name": "b", "%[1]s": null}]}`
+	want := []AgentPool{{Name: "a", NodeSubnet: "/n", PodSubnet: "/p"}, {Name: "b"}}
+	for _, text := range []string{
+		fmt.Sprintf(pools, "vnetSubnetId", "podSubnetId"),
+		`{"name": "x", "properties": ` + fmt.Sprintf(pools, "vnetSubnetID", "podSubnetID") + `}`,
+	} {
+		a, err := ParseAKS([]byte(text))
+		if err != nil || !slices.Equal(a.Pools, want) {
+			t.Errorf("%s: %v, %+v", text, err, a)
+		}
+	}
+}
+
 // TestParseAKSAsWritten: what shells do to the file on its way to disk.
 func TestParseAKSAsWritten(t *testing.T) {
 	data := readAKS(t, "cilium-overlay")
@@ -94,7 +109,7 @@ func TestParseAKSErrors(t *testing.T) {
 		{"a long engine", `{"networkProfile":{"networkPolicy":"` + long + `"}}`, "is none of"},
 		{"a long CIDR", `{"networkProfile":{"podCidr":"` + long + `"}}`, "is not a CIDR"},
 		{"a long version", `{"kubernetesVersion":"` + long + `","networkProfile":{}}`, "is not a Kubernetes version"},
-		{"too large", strings.Repeat(" ", MaxAKS+1), "too large"},
+		{"too large", strings.Repeat(" ", MaxAzure+1), "too large"},
 		{"deep", strings.Repeat("[", 1<<20), "not the JSON of az aks show"},
 	} {
 		a, err := ParseAKS([]byte(c.data))

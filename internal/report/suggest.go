@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -11,7 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/question"
 )
 
-// plain gives an object as it would be written by hand: no empty status, no creation time.
+// plain gives an object as it would be written by hand: no empty status, no creation time, nothing that is null.
 func plain(obj any) any {
 	data, err := json.Marshal(obj)
 	if err != nil {
@@ -25,7 +26,22 @@ func plain(obj any) any {
 	if meta, ok := tree["metadata"].(map[string]any); ok {
 		delete(meta, "creationTimestamp")
 	}
+	dropNulls(tree)
 	return tree
+}
+
+func dropNulls(tree any) {
+	switch v := tree.(type) {
+	case map[string]any:
+		maps.DeleteFunc(v, func(_ string, field any) bool { return field == nil })
+		for _, field := range v {
+			dropNulls(field)
+		}
+	case []any:
+		for _, item := range v {
+			dropNulls(item)
+		}
+	}
 }
 
 func (p *checkPrinter) suggestion(s *question.Suggestion) {

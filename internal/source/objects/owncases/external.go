@@ -145,6 +145,8 @@ var externalServices = []Case{
 	{Kind: external, Spec: firewall("subnetRules: [null]"), Want: "spec.firewall.subnetRules[0] is empty (hint: fill the item in or leave it out)"},
 	{Kind: external, Spec: firewall("subnetRules: [{}]"), Want: "spec.firewall.subnetRules[0].subnet is missing"},
 	{Kind: external, Spec: firewall("subnetRules: [{subnet: ''}]"), Want: "spec.firewall.subnetRules[0].subnet is empty"},
+	{Kind: external, Spec: firewall("subnetRules: [{subnet: /subscriptions/<subscription>/s}]"), Want: "spec.firewall.subnetRules[0].subnet \"/subscriptions/<subscription>/s\" is not a subnet yet: write its own for what stands in < and >"},
+	{Kind: external, Spec: source("{subnet: a>b}"), Want: "spec.sources[0].subnet \"a>b\" is not a subnet yet: write its own for what stands in < and >"},
 	{Kind: external, Spec: firewall("subnetRules: [{subnet: " + strings.Repeat("s", 512) + "}]")},
 	{Kind: external, Spec: firewall("subnetRules: [{subnet: " + strings.Repeat("s", 513) + "}]"), Want: "spec.firewall.subnetRules[0].subnet has 513 characters, at most 512 are allowed"},
 	{Kind: external, Spec: firewall("subnetRules: [{subnet: s, name: " + strings.Repeat("n", 129) + "}]"), Want: "spec.firewall.subnetRules[0].name has 129 characters, at most 128 are allowed"},
