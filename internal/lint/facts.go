@@ -9,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/internal/cover"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/policy"
 )
 
@@ -19,6 +20,15 @@ type facts struct {
 	asked    map[*Rule]int
 	policies map[cluster.PolicyRef]*policy.Policy
 	spare    *spare // see run.spare
+	layers   *layers.Model
+}
+
+// layers gives the model of identities and of what lies outside, also where only Azure's own objects speak of them.
+func (r *run) layers() *layers.Model {
+	if r.facts.layers == nil {
+		r.facts.layers = layers.New(r.Model)
+	}
+	return r.facts.layers
 }
 
 // search finds the ends that the model tells apart.
@@ -117,6 +127,11 @@ func list(names []string) string {
 // kinds spells those kinds of workload whose spelling has more than a first capital.
 var kinds = map[string]string{"statefulset": "StatefulSet", "daemonset": "DaemonSet", "replicaset": "ReplicaSet",
 	"replicationcontroller": "ReplicationController", "cronjob": "CronJob"}
+
+// onRef makes a finding about an object of the layers, or a part of it.
+func onRef(x layers.Ref, message, reason, fix string) Finding {
+	return Finding{Object: Object{x.Kind, x.Namespace, x.Name}, Path: x.Path, Origin: x.Origin, Message: message, Reason: reason, Fix: fix}
+}
 
 // onWorkload makes a finding about the workload of a pod.
 func onWorkload(p *cluster.Pod, message, reason, fix string) Finding {
