@@ -126,3 +126,16 @@ func (l *Model) About(service int) []int { return l.about[service] }
 func (l *Model) ServiceOf(index int) int {
 	return slices.IndexFunc(l.about, func(list []int) bool { return slices.Contains(list, index) })
 }
+
+// AzureAdmitted lists what makes a service's firewall admit whatever runs in Azure (L32).
+func (l *Model) AzureAdmitted(service int) []Ref {
+	x := &l.services[service]
+	var out []Ref
+	for _, path := range x.wall.azure {
+		out = append(out, x.ref(path))
+	}
+	return out
+}
+
+// ServiceRef names a service, by its index in the Snapshot, or a part of it.
+func (l *Model) ServiceRef(service int, path string) Ref { return l.services[service].ref(path) }

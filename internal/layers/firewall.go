@@ -18,13 +18,13 @@ type wall struct {
 	*v1alpha1.ExternalFirewall
 	ranges []netipx.IPRange // of the IP rules; invalid ones admit nothing
 	union  *netipx.IPSet
-	azure  string // the path of what admits whatever runs in Azure, or ""
+	azure  []string // the paths of what admits whatever runs in Azure
 }
 
 func newWall(f *v1alpha1.ExternalFirewall) wall {
 	out := wall{ExternalFirewall: f}
 	if f.AllowAzureServices {
-		out.azure = "spec.firewall.allowAzureServices"
+		out.azure = append(out.azure, "spec.firewall.allowAzureServices")
 	}
 	var b netipx.IPSetBuilder
 	for i, r := range f.IPRules {
@@ -36,9 +36,7 @@ func newWall(f *v1alpha1.ExternalFirewall) wall {
 		}
 		if zero := netip.IPv4Unspecified(); first == zero && last == zero {
 			ips = netipx.IPRange{}
-			if out.azure == "" {
-				out.azure = fmt.Sprintf("spec.firewall.ipRules[%d]", i)
-			}
+			out.azure = append(out.azure, fmt.Sprintf("spec.firewall.ipRules[%d]", i))
 		}
 		if ips.IsValid() {
 			b.AddRange(ips)
@@ -50,7 +48,7 @@ func newWall(f *v1alpha1.ExternalFirewall) wall {
 }
 
 func (w *wall) empty() bool {
-	return w.azure == "" && len(w.IPRules) == 0 && len(w.SubnetRules) == 0
+	return len(w.azure) == 0 && len(w.IPRules) == 0 && len(w.SubnetRules) == 0
 }
 
 // firewall is L32.
@@ -183,10 +181,10 @@ func (x *service) admits(a appearance) Step {
 
 // azure turns a denial into what the rule for Azure's services makes of it.
 func (x *service) azure(s Step, inAzure bool) Step {
-	if x.wall.azure == "" {
+	if len(x.wall.azure) == 0 {
 		return s
 	}
-	s.Answer, s.Reason, s.Refs = Unknown, AzureServices, []Ref{x.ref(x.wall.azure)}
+	s.Answer, s.Reason, s.Refs = Unknown, AzureServices, []Ref{x.ref(x.wall.azure[0])}
 	if inAzure {
 		s.Answer = Allow
 	}

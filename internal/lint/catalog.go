@@ -10,6 +10,7 @@ func Rules() []*Rule {
 	all := slices.Concat(
 		selectorRules, portRules, directionRules, blockRules, tieRules, platformRules,
 		coverageRules, dnsRules, expectedRules, metadataRules, pairRules, probeRules, spareRules,
+		outsideRules,
 		ignoreRules,
 	)
 	slices.SortFunc(all, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })
