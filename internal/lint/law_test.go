@@ -380,6 +380,8 @@ func TestPassages(t *testing.T) {
 			c := world.LayeredCases(1).Draw(rt, "case")
 			c.Options.NotEnforced = false
 			snap := c.World.Snapshot()
+			snap.Facts.TrustDomain = c.Options.TrustDomain
+			snap.Unreadable = slices.DeleteFunc(snap.Unreadable, func(u cluster.Unreadable) bool { return u.Missing == cluster.MissingForeign }) // lint says that they are unread, and goes on
 			o := optionsOf(&world.Case{Options: c.Options})
 			r := &run{Input: &Input{Written: snap, Model: policy.Compile(snap, o)}, rule: identityRules[0]}
 			var goals []goal
