@@ -13,7 +13,8 @@ type Origin struct {
 	File            string // empty for a live object
 	Line            int    // of the object's first line, counted from 1
 	ResourceVersion string // of a live object
-	// Lines gives the line of paths inside the object ("spec.ingress[0].from[1]"); policies only.
+	// Lines gives the line of paths inside the object ("spec.ingress[0].from[1]"); policies, and
+	// what says something of identities or of what lies outside, only.
 	Lines map[string]int
 }
 

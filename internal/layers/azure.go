@@ -68,7 +68,7 @@ func (a *azure) issue(p *cluster.Pod, to *identity) (key string) {
 	case i >= 0:
 		x := &a.snap.AzureExceptions[i]
 		key += " except " + x.Name
-		to.any = append(to.any, anyGrant{NodeIdentity, Ref{Kind: "AzurePodIdentityException", Namespace: x.Namespace, Name: x.Name, Path: "spec.podLabels", Origin: x.Origin}})
+		to.any = append(to.any, anyGrant{NodeIdentity, exceptionRef(x, "spec.podLabels")})
 	case p.HostNetwork:
 		a.node(to)
 	default:
@@ -107,8 +107,8 @@ func (a *azure) entra(p *cluster.Pod, to *identity) {
 func (a *azure) bound(p *cluster.Pod, bindings []int, to *identity) {
 	for _, i := range bindings {
 		b := &a.snap.AzureBindings[i]
-		x := a.identities[name{b.Namespace, b.Identity}]
-		if x == nil || p.Namespace != x.Namespace && (x.Namespaced || a.snap.Facts.PodIdentityAddOn) {
+		x := a.given(p, b)
+		if x == nil {
 			continue
 		}
 		by := []Ref{{Kind: "AzureIdentityBinding", Namespace: b.Namespace, Name: b.Name, Origin: b.Origin},
@@ -118,12 +118,21 @@ func (a *azure) bound(p *cluster.Pod, bindings []int, to *identity) {
 			g.TenantID = x.TenantID
 		}
 		if x.Type < 0 || x.Type > 2 || !isUUID(g.ClientID) || g.TenantID != "" && !isUUID(g.TenantID) {
-			by[1].Path = "spec"
+			by[1].Path, by[1].Origin = "spec", x.Origin.At("spec")
 			to.any = append(to.any, anyGrant{NotUnderstood, by[1]})
 			continue
 		}
 		to.azure = append(to.azure, g)
 	}
+}
+
+// given finds the identity that a binding gives to a pod with its label; nil if it gives none.
+func (a *azure) given(p *cluster.Pod, b *cluster.AzureIdentityBinding) *cluster.AzureIdentity {
+	x := a.identities[name{b.Namespace, b.Identity}]
+	if x == nil || p.Namespace != x.Namespace && (x.Namespaced || a.snap.Facts.PodIdentityAddOn) {
+		return nil
+	}
+	return x
 }
 
 // BoundAnywhere tells whether some Azure identity goes to pods of any namespace by a label (L14).
@@ -138,12 +147,22 @@ func (l *Model) BoundAnywhere() bool {
 func (a *azure) excepting(p *cluster.Pod) int {
 	for _, i := range a.exceptions[p.Namespace] {
 		for k, v := range a.snap.AzureExceptions[i].PodLabels {
-			if got, ok := p.Labels[k]; ok && strings.EqualFold(got, v) {
+			if excepts(p, k, v) {
 				return i
 			}
 		}
 	}
 	return -1
+}
+
+// excepts tells whether a label of an exception names a pod (L15).
+func excepts(p *cluster.Pod, key, value string) bool {
+	got, ok := p.Labels[key]
+	return ok && strings.EqualFold(got, value)
+}
+
+func exceptionRef(x *cluster.AzurePodIdentityException, path string) Ref {
+	return Ref{Kind: "AzurePodIdentityException", Namespace: x.Namespace, Name: x.Name, Path: path, Origin: x.Origin.At(path)}
 }
 
 // node adds what nodes have (L15).

@@ -1,9 +1,11 @@
 package layers
 
 import (
+	"maps"
 	"slices"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 )
@@ -159,6 +161,44 @@ func (l *Model) AzureAdmitted(service int) []Ref {
 	var out []Ref
 	for _, path := range x.wall.azure {
 		out = append(out, x.ref(path))
+	}
+	return out
+}
+
+// Bound lists the AzureIdentities that bindings name for a pod, whether or not an exception takes them away (L14).
+func (l *Model) Bound(pod int) []Ref {
+	p := &l.snap.Pods[pod]
+	value := p.Labels[cluster.BindingLabel]
+	if value == "" || p.HostNetwork {
+		return nil
+	}
+	var out []Ref
+	for _, i := range l.azure.bindings[value] {
+		if x := l.azure.given(p, &l.snap.AzureBindings[i]); x != nil {
+			out = append(out, Ref{Kind: "AzureIdentity", Namespace: x.Namespace, Name: x.Name, Origin: x.Origin})
+		}
+	}
+	return out
+}
+
+// Exception is a label of an AzurePodIdentityException that names a pod by itself (L15).
+type Exception struct {
+	Ref        // of the label
+	Key, Value string
+	Others     int // labels that the exception has beside it
+}
+
+// Exceptions lists the labels of exceptions that name a pod.
+func (l *Model) Exceptions(pod int) []Exception {
+	p := &l.snap.Pods[pod]
+	var out []Exception
+	for _, i := range l.azure.exceptions[p.Namespace] {
+		x := &l.snap.AzureExceptions[i]
+		for _, k := range slices.Sorted(maps.Keys(x.PodLabels)) {
+			if v := x.PodLabels[k]; excepts(p, k, v) {
+				out = append(out, Exception{exceptionRef(x, "spec.podLabels."+k), k, v, len(x.PodLabels) - 1})
+			}
+		}
 	}
 	return out
 }

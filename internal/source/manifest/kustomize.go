@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -172,7 +173,7 @@ func (k *kustomized) in(path string) []source {
 		f := &file{name: path, failed: func(cluster.Origin, string, string) {}}
 		f.found = func(d objects.Doc, _, kind string) {
 			s := source{kind: kind, name: nameOf(d.JSON), line: d.Origin.Line, spec: specOf(d.JSON), ignores: d.Ignores}
-			if d.Lines != nil && isPolicyKind(kind) {
+			if d.Lines != nil && placed(kind) {
 				all := d.Lines()
 				s.lines = func() map[string]int { return all }
 			}
@@ -184,7 +185,12 @@ func (k *kustomized) in(path string) []source {
 	return list
 }
 
-func isPolicyKind(kind string) bool { return strings.Contains(kind, "Policy") }
+var resources = objects.Resources()
+
+// placed tells whether answers name parts of the objects of a kind.
+func placed(kind string) bool {
+	return slices.ContainsFunc(resources, func(x objects.Resource) bool { return x.Kind == kind && (x.Policy || x.Layer || x.Foreign) })
+}
 
 // specOf gives an object's spec in a form that can be compared, or "".
 func specOf(data []byte) string {

@@ -43,12 +43,7 @@ func (o *azureObject) trim() {
 
 // azureFieldOf reads a field of a spec into what out points to. Problems are added to the item.
 func azureFieldOf(it *item, o *azureObject, name, wanted string, out any) {
-	var found []string
-	for _, k := range slices.Sorted(maps.Keys(o.Spec)) {
-		if strings.EqualFold(k, name) && o.Spec[k] != nil {
-			found = append(found, k)
-		}
-	}
+	found := o.spellings(name)
 	switch len(found) {
 	case 0:
 		return
@@ -65,6 +60,40 @@ func azureFieldOf(it *item, o *azureObject, name, wanted string, out any) {
 	}
 	if err != nil {
 		it.problems = append(it.problems, problem{path: path, text: Safe(path) + " is not " + wanted})
+	}
+}
+
+// spellings lists the fields of a spec that are meant by a name and have a value.
+func (o *azureObject) spellings(name string) []string {
+	var out []string
+	for k, v := range o.Spec {
+		if v != nil && strings.EqualFold(k, name) {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// respell makes places inside the object known by the names that azureFields has, by which findings go.
+func (o *azureObject) respell(it *item) {
+	it.ignores = slices.Clone(it.ignores)
+	for _, name := range azureFields[o.Kind] {
+		written := o.spellings(name)
+		if len(written) != 1 || written[0] == name {
+			continue
+		}
+		from, to := joinPath("spec", written[0]), joinPath("spec", name)
+		for _, path := range slices.Collect(maps.Keys(it.origin.Lines)) {
+			if under(path, from) {
+				it.origin.Lines[to+path[len(from):]] = it.origin.Lines[path]
+			}
+		}
+		for i := range it.ignores {
+			if c := &it.ignores[i]; under(c.Path, from) {
+				c.Path = to + c.Path[len(from):]
+			}
+		}
 	}
 }
 

@@ -294,10 +294,13 @@ func (b *Builder) addKnown(d Doc, gk groupKind, apiVersion string) {
 		names = it.slim.names()
 	}
 	it.problems = append(it.problems, b.fillNames(it, names, info)...)
-	if d.Lines != nil && (info.policy || len(it.problems) > 0 || len(it.notes) > 0) {
+	if d.Lines != nil && (info.policy || info.layer || len(it.problems) > 0 || len(it.notes) > 0) {
 		it.origin.Lines = d.Lines()
 	}
 	it.ignores = append(it.ignores, annotatedIgnores(names.Annotations, it.origin)...)
+	if o, ok := it.slim.(*azureObject); ok {
+		o.respell(it)
+	}
 	if it.key.name == "" { // it cannot be told from others, so it is reported right here
 		b.report(it)
 		return
