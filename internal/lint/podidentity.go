@@ -10,6 +10,7 @@ import (
 // podIdentityRules are about labels by which pods are given identities.
 var podIdentityRules = []*Rule{
 	{ID: "exception-defeats-binding", Severity: Warning, Title: "an exception of Azure AD Pod Identity takes the identity from pods that a binding gives one", check: exceptionDefeatsBinding},
+	{ID: "one-label-two-layers", Severity: Warning, Title: "one label lets pods through the network and gives them their identity", check: oneLabelTwoLayers},
 }
 
 func exceptionDefeatsBinding(r *run) {
