@@ -21,12 +21,7 @@ type carrier struct {
 	// bound: AzureIdentities are given by the label alone, and else WorkloadIdentities to those of a service account.
 	bound bool
 	by    []string // what gives the identity
-}
-
-// twins is the same cluster in which each carrier has a twin without its label.
-type twins struct {
-	*run
-	first int // index of the first carrier's twin in the Snapshot
+	twin  int      // index of its twin in the Snapshot of twins
 }
 
 // coupling is a part of a policy that lets carriers through by their label.
@@ -49,18 +44,20 @@ func oneLabelTwoLayers(r *run) {
 	if r.layers().Unread() { // what could not be read may give the identity in another way
 		return
 	}
-	carriers := r.carriers()
+	carriers := r.affordable(r.carriers(), maxTwinLabels)
 	if len(carriers) == 0 {
 		return
 	}
 	found := map[coupling]*coupled{}
 	without := r.without(carriers)
 	asking, selected := r.askingGoals(), r.goalsByBinding(carriers)
-	for i := range carriers {
-		c := &carriers[i]
-		r.couple(c, without.first+i, without.run, asking, true, found)
-		if c.bound {
-			r.couple(c, without.first+i, without.run, selected, false, found)
+	for first, next := 0, 0; first < len(carriers); first = next { // those of a crowd together
+		for next = first; next < len(carriers) && carriers[next].pods[0] == carriers[first].pods[0]; {
+			next++
+		}
+		r.couple(carriers[first:next], without, asking, true, found)
+		if carriers[first].bound {
+			r.couple(carriers[first:first+1], without, selected, false, found)
 		}
 	}
 	r.findings = append(r.findings, without.findings...) // that not everything was looked at
@@ -71,76 +68,116 @@ func oneLabelTwoLayers(r *run) {
 
 // carriers finds the pods to which an identity is given by a label that some policy goes by too.
 func (r *run) carriers() []carrier {
-	used := r.selectedKeys()
-	byName := map[[2]string]int{}
+	used := r.usedLabels()
+	byName := map[[2]string]*cluster.WorkloadIdentity{}
 	for i := range r.Model.Snapshot().Identities {
 		w := &r.Model.Snapshot().Identities[i]
-		byName[[2]string{w.Namespace, w.Name}] = i
+		byName[[2]string{w.Namespace, w.Name}] = w
 	}
 	var out []carrier
 	for _, c := range r.crowds() {
-		if bound := r.layers().Bound(c.pods[0]); used[cluster.BindingLabel] && len(bound) > 0 && len(r.layers().Exceptions(c.pods[0])) == 0 {
-			out = append(out, carrier{c.pods, cluster.BindingLabel, true, refNames(bound)})
+		p := &r.Model.Snapshot().Pods[c.pods[0]]
+		if bound := r.layers().Bound(c.pods[0]); len(bound) > 0 && used.goesBy(cluster.BindingLabel, p.Labels[cluster.BindingLabel]) && len(r.layers().Exceptions(c.pods[0])) == 0 {
+			out = append(out, carrier{pods: c.pods, label: cluster.BindingLabel, bound: true, by: refNames(bound)})
 		}
 		who, _ := r.layers().Identity(c.pods[0])
 		if who.Issued != layers.Allow {
 			continue
 		}
-		by := map[string][]string{}
+		by := map[string][]layers.Ref{}
 		for _, ref := range who.Refs {
-			w := &r.Model.Snapshot().Identities[byName[[2]string{ref.Namespace, ref.Name}]]
-			if w.Spec.PodSelector == nil {
-				continue
-			}
-			for _, q := range policy.NewSelector(*w.Spec.PodSelector) {
-				if asks(q) && used[q.Key] {
-					by[q.Key] = append(by[q.Key], ref.String())
+			for _, q := range narrowing(byName[[2]string{ref.Namespace, ref.Name}]) {
+				if asks(q) && used.goesBy(q.Key, p.Labels[q.Key]) {
+					by[q.Key] = append(by[q.Key], ref)
 				}
 			}
 		}
 		for _, key := range slices.Sorted(maps.Keys(by)) {
-			out = append(out, carrier{c.pods, key, false, slices.Compact(by[key])})
+			out = append(out, carrier{pods: c.pods, label: key, by: refNames(by[key])})
 		}
 	}
 	return out
 }
 
-// selectedKeys lists the labels of pods that policies go by.
-func (r *run) selectedKeys() map[string]bool {
-	out := map[string]bool{}
-	add := func(s policy.Selector) {
-		for _, q := range s {
-			out[q.Key] = true
+// narrowing gives what a WorkloadIdentity asks of the labels of pods.
+func narrowing(w *cluster.WorkloadIdentity) policy.Selector {
+	if w.Spec.PodSelector == nil {
+		return nil
+	}
+	return policy.NewSelector(*w.Spec.PodSelector)
+}
+
+// maxTwinLabels bounds the labels of all twins together.
+const maxTwinLabels = 2_000_000
+
+// affordable keeps as many carriers as have so many labels, and says if those are not all.
+func (r *run) affordable(carriers []carrier, most int) []carrier {
+	for i := range carriers {
+		if most -= len(r.Model.Snapshot().Pods[carriers[i].pods[0]].Labels); most < 0 {
+			r.tooMuch("not every label was looked at", fmt.Sprintf("%d labels of pods, by which identities are given, would have to be taken away.", len(carriers)))
+			return carriers[:i]
 		}
 	}
+	return carriers
+}
+
+// usedLabels are the labels of pods that selectors of policies ask for: by key the values, with Exists any.
+type usedLabels map[string]*struct {
+	values map[string]bool
+	any    bool
+}
+
+func (u usedLabels) goesBy(key, value string) bool {
+	x := u[key]
+	return x != nil && (x.any || x.values[value])
+}
+
+func (u usedLabels) add(s policy.Selector) {
+	for _, q := range s {
+		if !asks(q) {
+			continue
+		}
+		if u[q.Key] == nil {
+			u[q.Key] = &struct {
+				values map[string]bool
+				any    bool
+			}{values: map[string]bool{}}
+		}
+		u[q.Key].any = u[q.Key].any || len(q.Values) == 0
+		for _, v := range q.Values {
+			u[q.Key].values[v] = true
+		}
+	}
+}
+
+func (r *run) usedLabels() usedLabels {
+	out := usedLabels{}
 	for _, p := range r.Model.Policies() {
-		add(p.Pods)
+		out.add(p.Pods)
 	}
 	r.eachRule(func(_ *policy.Policy, _ flow.Direction, rule *policy.Rule) {
 		for i := range rule.Peers {
-			add(rule.Peers[i].Pods)
+			out.add(rule.Peers[i].Pods)
 		}
 	})
 	return out
 }
 
-// without gives the cluster with the carriers' twins.
-func (r *run) without(carriers []carrier) twins {
+// without gives the cluster with a twin of each carrier beside it that has not its label.
+func (r *run) without(carriers []carrier) *run {
 	snap := *r.Model.Snapshot()
-	out := twins{first: len(snap.Pods)}
 	snap.Pods = slices.Clone(snap.Pods)
 	for i := range carriers {
 		twin := snap.Pods[carriers[i].pods[0]]
 		twin.Labels = maps.Clone(twin.Labels)
 		delete(twin.Labels, carriers[i].label)
+		carriers[i].twin = len(snap.Pods)
 		snap.Pods = append(snap.Pods, twin)
 	}
 	if r.facts.asked == nil {
 		r.facts.asked = map[*Rule]int{}
 	}
-	out.run = &run{Input: &Input{Written: r.Written, Model: policy.Compile(&snap, r.Model.Options())},
-		rule: r.rule, facts: facts{asked: r.facts.asked}}
-	return out
+	return &run{Input: &Input{Written: r.Written, Model: policy.Compile(&snap, r.Model.Options())}, rule: r.rule, facts: facts{asked: r.facts.asked}}
 }
 
 // askingGoals are the services and pods where identity counts.
@@ -188,32 +225,41 @@ func goesBy(s policy.Selector, key string) bool {
 	return slices.ContainsFunc(s, func(q policy.Requirement) bool { return q.Key == key })
 }
 
-// couple looks for flows that a carrier gets through and its twin does not: for want of the label the network denies the
-// twin, and where asked it is not issued what lets the carrier in.
-func (r *run) couple(c *carrier, twin int, without *run, goals []goal, asked bool, found map[coupling]*coupled) {
+// couple looks for flows that carriers of one crowd get through and their twins do not: for want of the label the network
+// denies the twin, and where asked it is not issued what lets the carrier in.
+func (r *run) couple(carriers []carrier, without *run, goals []goal, asked bool, found map[coupling]*coupled) {
 	for i := range goals {
-		for f, p := range r.passages(c.pods[0], goals[i:i+1]) {
+		for f, p := range r.passages(carriers[0].pods[0], goals[i:i+1]) {
 			if p.network != flow.Allowed || p.stops() || asked && (p.needsIdentity() || p.Steps[layers.IdentityIssued].Answer != layers.Allow) {
 				continue
 			}
-			g := *f
-			g.From.Index = twin
-			q := without.passage(&g, goals[i].service)
-			if q.network != flow.Denied || asked && q.Steps[layers.IdentityIssued].Answer != layers.Deny {
-				continue
-			}
-			for _, d := range flow.Directions {
-				if !asked && d == flow.Egress || without.decided(&g, d) != flow.Denied {
-					continue
-				}
-				if x, ok := r.coupling(c, f, d); ok {
-					if found[x] == nil {
-						found[x] = &coupled{map[int][]int{}, map[string]bool{}}
-					}
-					found[x].from[c.pods[0]], found[x].to[r.goalName(&goals[i])] = c.pods, true
-				}
+			for k := range carriers {
+				r.coupleBy(&carriers[k], without, f, &goals[i], asked, found)
 			}
 		}
+	}
+}
+
+// coupleBy looks at one flow and its carrier.
+func (r *run) coupleBy(c *carrier, without *run, f *flow.Flow, to *goal, asked bool, found map[coupling]*coupled) {
+	g := *f
+	g.From.Index = c.twin
+	p := without.passage(&g, to.service)
+	if p.network != flow.Denied || asked && p.Steps[layers.IdentityIssued].Answer != layers.Deny {
+		return
+	}
+	for _, d := range flow.Directions {
+		if !asked && d == flow.Egress || without.decided(&g, d) != flow.Denied {
+			continue
+		}
+		x, ok := r.coupling(c, f, d)
+		if !ok {
+			continue
+		}
+		if found[x] == nil {
+			found[x] = &coupled{map[int][]int{}, map[string]bool{}}
+		}
+		found[x].from[c.pods[0]], found[x].to[r.goalName(to)] = c.pods, true
 	}
 }
 
