@@ -81,7 +81,7 @@ func (w *world) whoCan(c *cobra.Command, to, output string) error {
 	targets := targetsOf(r, goals)
 	notes := slices.Clone(end.Notes)
 	if end.ExternalService > 0 {
-		notes = append(notes, onlyInside(&end))
+		notes = append(notes, onlyInside(end.Label))
 		targets = []analyze.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}
 	}
 	list := r.WhoCan(targets)
