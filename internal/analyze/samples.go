@@ -3,7 +3,6 @@ package analyze
 import (
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
-	"sallyport.dev/sallyport/internal/policy"
 )
 
 // Samples gives one flow for each pair of cells of two parties, and for each case in which one end may be the other's
@@ -39,18 +38,9 @@ func (r *Reach) samples(fam *family, a, b int) []flow.Flow {
 
 // Pieces divides ports so that a flow gets one answer, of every layer, on each piece.
 func (r *Reach) Pieces(f *flow.Flow, within netset.PortSet) []netset.Entry {
-	var cuts policy.Cuts
-	from, to := r.classOf(f.From), r.classOf(f.To)
-	cuts.Add(r.m, from, to, flow.Egress)
-	cuts.Add(r.m, to, to, flow.Ingress)
+	cuts := r.m.CutsFor(f)
 	if r.layers != nil {
 		r.layers.AddCuts(&cuts, f)
 	}
-	var out []netset.Entry
-	for _, e := range within.Entries() {
-		for _, ports := range cuts.Ranges(e.Proto, e.Range) {
-			out = append(out, netset.Entry{Proto: e.Proto, Range: ports})
-		}
-	}
-	return out
+	return cuts.Pieces(within)
 }

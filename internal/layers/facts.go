@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 )
 
@@ -126,3 +127,28 @@ func (l *Model) About(service int) []int { return l.about[service] }
 func (l *Model) ServiceOf(index int) int {
 	return slices.IndexFunc(l.about, func(list []int) bool { return slices.Contains(list, index) })
 }
+
+// Shows lists which of the identities that a service admits are surely issued to a pod, by their index in admitted;
+// perhaps tells whether it may be issued others that are not known (L33).
+func (l *Model) Shows(service, pod int) (admitted []int, perhaps bool) {
+	x := &l.services[service]
+	auth := x.Spec.Authentication
+	if auth == nil {
+		return nil, false
+	}
+	for _, c := range l.claims(&flow.Flow{From: flow.End{Kind: flow.Pod, Index: pod}}, x) {
+		perhaps = perhaps || !c.sure
+		for i, a := range auth.Admitted {
+			if c.sure && c.is(a) {
+				admitted = append(admitted, i)
+			}
+		}
+	}
+	return admitted, perhaps
+}
+
+// ServiceRef names a service by its index in the Snapshot, or a part of it.
+func (l *Model) ServiceRef(service int, path string) Ref { return l.services[service].ref(path) }
+
+// AccessRef names an AccessPolicy by its index in the Snapshot, or a part of it.
+func (l *Model) AccessRef(index int, path string) Ref { return l.policies[index].ref(path) }

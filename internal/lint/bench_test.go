@@ -22,3 +22,18 @@ func BenchmarkRun(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLayers lints the same with identities, access policies and services outside.
+func BenchmarkLayers(b *testing.B) {
+	for _, n := range []struct{ workloads, pods, policies int }{{100, 1_000, 100}, {2_000, 10_000, 2_000}} {
+		b.Run(fmt.Sprintf("spread/workloads=%d/policies=%d", n.workloads, n.policies), func(b *testing.B) {
+			s := bench.WithLayers(bench.Spread(n.workloads, n.pods, n.policies))
+			m := policy.Compile(s, policy.Options{})
+			found := 0
+			for b.Loop() {
+				found = len(lint.Run(&lint.Input{Written: s, Model: m}))
+			}
+			b.ReportMetric(float64(found), "findings")
+		})
+	}
+}

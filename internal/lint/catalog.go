@@ -9,7 +9,7 @@ import (
 func Rules() []*Rule {
 	all := slices.Concat(
 		selectorRules, portRules, directionRules, blockRules, tieRules, platformRules,
-		coverageRules, dnsRules, expectedRules, metadataRules, pairRules, probeRules, spareRules,
+		coverageRules, dnsRules, expectedRules, identityRules, metadataRules, pairRules, probeRules, spareRules,
 		ignoreRules,
 	)
 	slices.SortFunc(all, func(a, b *Rule) int { return strings.Compare(a.ID, b.ID) })

@@ -371,3 +371,69 @@ func askNodes(rt *rapid.T, c *world.Case, r *run, pod int, port uint16) (asked, 
 	}
 	return asked, denied
 }
+
+// TestPassages asks the oracle about every flow that the rules about identity look at.
+func TestPassages(t *testing.T) {
+	counts := map[string]int{}
+	for end := time.Now().Add(world.Soak(t, 3*time.Second, 8)); time.Now().Before(end) && !t.Failed(); {
+		rapid.Check(t, func(rt *rapid.T) {
+			c := world.LayeredCases(1).Draw(rt, "case")
+			c.Options.NotEnforced = false
+			snap := c.World.Snapshot()
+			snap.Facts.TrustDomain = c.Options.TrustDomain
+			snap.Unreadable = slices.DeleteFunc(snap.Unreadable, func(u cluster.Unreadable) bool { return u.Missing == cluster.MissingForeign }) // lint says that they are unread, and goes on
+			o := optionsOf(&world.Case{Options: c.Options})
+			r := &run{Input: &Input{Written: snap, Model: policy.Compile(snap, o)}, rule: identityRules[0]}
+			var goals []goal
+			for i := range snap.External {
+				goals = append(goals, r.serviceGoals(i)...)
+			}
+			for i := range snap.AccessPolicies {
+				goals = append(goals, r.targetGoals(i, false)...)
+			}
+			strict := c.Options
+			strict.Strict = true
+			for _, crowd := range r.crowds() {
+				for _, g := range goals {
+					for f, p := range r.passages(crowd.pods[0], []goal{g}) {
+						comparePassage(rt, counts, oracle.AskLayers(snap, strict, *f, g.service), p, fmt.Sprintf("%v service %d\n%s", *f, g.service, c.World.YAML()))
+					}
+				}
+			}
+		})
+	}
+	t.Logf("passages: %v", counts)
+	for _, what := range []string{"arrives", "stops", "identity"} {
+		if counts[what] == 0 && !testing.Short() {
+			t.Errorf("nothing was claimed as %s: %v", what, counts)
+		}
+	}
+}
+
+func comparePassage(rt *rapid.T, counts map[string]int, want oracle.Layers, p *passage, text string) {
+	if want.Skipped {
+		return
+	}
+	has := func(list []oracle.Opinion, any ...oracle.Opinion) bool {
+		return slices.ContainsFunc(list, func(o oracle.Opinion) bool { return slices.Contains(any, o) })
+	}
+	before, identity := want.Answers[:oracle.IdentityIssued], want.Answers[oracle.IdentityIssued:]
+	if p.arrives() {
+		counts["arrives"]++
+		if has(before, oracle.Deny, oracle.Unknown) {
+			rt.Fatalf("arrives, and the oracle says %v: %s", want.Answers, text)
+		}
+	}
+	if p.stops() {
+		counts["stops"]++
+		if !has(before, oracle.Deny) {
+			rt.Fatalf("stops, and the oracle says %v: %s", want.Answers, text)
+		}
+	}
+	if p.needsIdentity() {
+		counts["identity"]++
+	}
+	if p.needsIdentity() != has(identity, oracle.Deny) {
+		rt.Fatalf("needs identity: %v, and the oracle says %v: %s", p.needsIdentity(), want.Answers, text)
+	}
+}

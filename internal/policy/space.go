@@ -223,6 +223,28 @@ func (c *Cuts) Add(m *Model, class, dest int, d flow.Direction) {
 	}
 }
 
+// CutsFor collects the cuts of all that policies say of a flow.
+func (m *Model) CutsFor(f *flow.Flow) Cuts {
+	var c Cuts
+	for _, d := range flow.Directions {
+		if q, class, ok := m.NewQuery(f, d); ok {
+			c.Add(m, class, q.DestClass, d)
+		}
+	}
+	return c
+}
+
+// Pieces divides ports where the answer may change.
+func (c *Cuts) Pieces(within netset.PortSet) []netset.Entry {
+	var out []netset.Entry
+	for _, e := range within.Entries() {
+		for _, ports := range c.Ranges(e.Proto, e.Range) {
+			out = append(out, netset.Entry{Proto: e.Proto, Range: ports})
+		}
+	}
+	return out
+}
+
 func (c *Cuts) addRules(rules []Rule) {
 	for i := range rules {
 		for _, p := range rules[i].Ports {

@@ -242,18 +242,11 @@ func (a *asking) protos() []netset.Proto {
 }
 
 func (a *asking) cuts(fl *flow.Flow) *policy.Cuts {
-	c := &policy.Cuts{}
-	m := a.r.Model
-	for _, d := range flow.Directions {
-		q, class, ok := m.NewQuery(fl, d)
-		if ok {
-			c.Add(m, class, q.DestClass, d)
-		}
-	}
+	c := a.r.Model.CutsFor(fl)
 	if a.r.layers != nil {
-		a.r.layers.AddCuts(c, fl)
+		a.r.layers.AddCuts(&c, fl)
 	}
-	return c
+	return &c
 }
 
 // namedPieces resolves a named port of the question at the destination (S14).
