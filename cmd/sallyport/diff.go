@@ -65,7 +65,7 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 				return analyze.New(w.model, space, analyze.Options{Outside: outside, Services: w.resolver.Services(space, outside)})
 			}
 			d := analyze.NewDiff(side(was), side(is))
-			differs, err := report.Diff(c.OutOrStdout(), d, output, bothNotes(was, is))
+			differs, err := report.Diff(c.OutOrStdout(), d, output, append(notCompared(d), bothNotes(was, is)...))
 			if err != nil {
 				return err
 			}
@@ -274,6 +274,23 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 		return cluster.ObjectRef{Kind: pod.Owner.Kind, Namespace: pod.Owner.Namespace, Name: pod.Owner.Name}, nil
 	}
 	return cluster.ObjectRef{}, fmt.Errorf("%q is no policy, workload, pod, service or namespace", text)
+}
+
+// notCompared says what a diff leaves out where what is known of a service outside differs: whom else its firewall admits.
+func notCompared(d *analyze.Diff) []string {
+	var services []string
+	for _, p := range d.Policies {
+		switch p.Ref.Kind {
+		case "ExternalService":
+			services = append(services, p.Ref.Namespace+"/externalservice/"+p.Ref.Name)
+		case "ClusterExternalService":
+			services = append(services, "clusterexternalservice/"+p.Ref.Name)
+		}
+	}
+	if len(services) == 0 {
+		return nil
+	}
+	return []string{onlyInside(services...)}
 }
 
 // bothNotes joins what people should know of either side.

@@ -91,8 +91,7 @@ func (w *world) protected(r *analyze.Reach, args []string) ([]failure.Target, []
 		return nil, nil, fmt.Errorf("%s is neither a workload nor a service outside (declare it as an ExternalService, or ask check about it)", end.Label)
 	}
 	if end.ExternalService > 0 {
-		notes := append(end.Notes, "only sources in the cluster are looked at; check external "+end.Label+" asks about the world outside")
-		return []failure.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}, notes, nil
+		return []failure.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}, append(end.Notes, onlyInside(end.Label)), nil
 	}
 	var out []failure.Target
 	for _, g := range targetsOf(r, goals) {
@@ -102,6 +101,15 @@ func (w *world) protected(r *analyze.Reach, args []string) ([]failure.Target, []
 		out = append(out, failure.Target{Party: g.Party, Ports: g.Ports})
 	}
 	return out, end.Notes, nil
+}
+
+// onlyInside says what a list of those who reach services outside leaves out; there is a name for each service.
+func onlyInside(services ...string) string {
+	text := "only sources in the cluster are looked at; check external " + services[0] + " asks about the world outside"
+	if more := len(services) - 1; more > 0 {
+		text += fmt.Sprintf(" (and so for %d more)", more)
+	}
+	return text
 }
 
 // portsOf gives the ports that a party serves, as far as that is said; else every port.

@@ -79,11 +79,13 @@ func (w *world) whoCan(c *cobra.Command, to, output string) error {
 	}
 	r := analyze.New(w.model, w.resolver.Space(), w.everything(outside))
 	targets := targetsOf(r, goals)
+	notes := slices.Clone(end.Notes)
 	if end.ExternalService > 0 {
+		notes = append(notes, onlyInside(end.Label))
 		targets = []analyze.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}
 	}
 	list := r.WhoCan(targets)
-	o := report.WhoCanOptions{To: end.Label, Asked: question.AskedText(t.Port), Outside: len(end.Regions) > 0, Notes: append(slices.Clone(end.Notes), w.notes...)}
+	o := report.WhoCanOptions{To: end.Label, Asked: question.AskedText(t.Port), Outside: len(end.Regions) > 0, Notes: append(notes, w.notes...)}
 	if output == "json" {
 		return report.WhoCanJSON(c.OutOrStdout(), r, list, o)
 	}

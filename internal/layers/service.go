@@ -255,7 +255,7 @@ func (l *Model) authentication(f *flow.Flow, x *service) Step {
 	case f.From.Kind == flow.Address && auth.Mode == v1alpha1.IdentityOnly && auth.Admitted != nil && len(auth.Admitted) == 0:
 		s.Answer, s.Reason, s.Refs = Deny, NotAdmitted, []Ref{x.ref("spec.authentication.admitted")}
 		return s
-	case f.From.Kind == flow.Address:
+	case f.From.Kind == flow.Address && auth.Mode == v1alpha1.IdentityOnly:
 		s.Answer, s.Reason = Unknown, NoWorkload
 		return s
 	}
