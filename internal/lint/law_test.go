@@ -19,10 +19,13 @@ import (
 	"sallyport.dev/sallyport/internal/policy"
 )
 
+// fewest is how many hundred worlds are drawn however slow the machine is, so that each sort of claim is met.
+const fewest = 25
+
 // eachWorld draws worlds for a while and gives a run over each.
 func eachWorld(t *testing.T, flows int, check func(rt *rapid.T, c *world.Case, r *run)) {
 	t.Helper()
-	for end := time.Now().Add(world.Soak(t, 3*time.Second, 8)); time.Now().Before(end) && !t.Failed(); {
+	for end, n := time.Now().Add(world.Soak(t, 3*time.Second, 8)), 0; (n < fewest || time.Now().Before(end)) && !t.Failed(); n++ {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.Cases(flows).Draw(rt, "case")
 			c.Options.NotEnforced = false // lint asks as if something enforced the policies

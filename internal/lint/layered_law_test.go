@@ -23,7 +23,7 @@ import (
 // answers what surely holds, and the world as text.
 func eachLayeredWorld(t *testing.T, rule *Rule, check func(rt *rapid.T, r *run, strict oracle.Options, text string)) {
 	t.Helper()
-	for end := time.Now().Add(world.Soak(t, 3*time.Second, 8)); time.Now().Before(end) && !t.Failed(); {
+	for end, n := time.Now().Add(world.Soak(t, 3*time.Second, 8)), 0; (n < 4 || time.Now().Before(end)) && !t.Failed(); n++ {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(1).Draw(rt, "case")
 			c.Options.NotEnforced = false
