@@ -109,6 +109,7 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 	ao := analyze.Options{ByNamespace: fl.by == "namespace"}
 	if fl.external {
 		ao.Outside = w.resolver.Outside()
+		ao.Strangers = w.strangers()
 	}
 	ao.Services = w.resolver.Services(w.resolver.Space(), w.resolver.Outside())
 	r := analyze.New(w.model, w.resolver.Space(), ao)

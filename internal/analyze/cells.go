@@ -35,10 +35,13 @@ type Party struct {
 	Namespace string // empty for the outside and for what belongs to no namespace
 	External  bool
 	Service   int // index in the Snapshot of a service outside, plus one; 0 for anything else
+	// Stranger: it is a source of services outside, and asked about for nothing else.
+	Stranger bool
 	// CIDRs are the disjoint pieces of an external party.
 	CIDRs []netip.Prefix
 
 	cells [2][]int // by family
+	asks  []int    // services of which a piece of the outside is a source, as Service numbers them, ascending
 }
 
 // space is the cells of one family.
@@ -107,6 +110,7 @@ func (r *Reach) fill(f flow.Family) *space {
 	}
 	r.addOutside(s)
 	r.addServices(s)
+	r.addStrangers(s)
 	r.fillSets(s)
 	return s
 }

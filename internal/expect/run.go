@@ -3,6 +3,7 @@ package expect
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -59,10 +60,6 @@ func newResolved(finder *resolver, t *Test) (out *resolved, err error) {
 	if out.to, err = finder.sets(t.To, false); err != nil {
 		return nil, err
 	}
-	atService := slices.ContainsFunc(out.to, func(s *set) bool { return s.service > 0 })
-	if t.Kind != Only && atService && slices.ContainsFunc(out.from, func(s *set) bool { return len(s.regions) > 0 }) {
-		return nil, errors.New("whether the world outside reaches a service there is not compared (name pods only, and ask check about the rest)")
-	}
 	for _, s := range slices.Concat(out.from, out.to) {
 		out.unknown = append(out.unknown, s.unknown...)
 	}
@@ -72,7 +69,8 @@ func newResolved(finder *resolver, t *Test) (out *resolved, err error) {
 }
 
 // running is one Run. Its parties are workloads, divided where a test speaks of some of their pods only, and
-// pieces of the outside, divided by every CIDR of the tests: a set holds all of a party or nothing of it.
+// pieces of the outside, divided by every CIDR of the tests: a set holds all of a party or nothing of it, also of a piece
+// that is a source of services only.
 type running struct {
 	resolver *question.Resolver
 	tests    []*resolved
@@ -93,10 +91,35 @@ func (run *running) analyse(tests []Test) {
 		}
 	}
 	space, outside := run.resolver.Divided(prefixes(tests))
-	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Services: run.resolver.Services(space, outside), Split: func(pod int) string { return marks[pod].String() }})
+	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Services: run.resolver.Services(space, outside),
+		Strangers: analyze.NewStrangers(outside, run.apart(), run.resolver.Layers()), Split: func(pod int) string { return marks[pod].String() }})
 	run.pod = slices.Repeat([]int{-1}, len(run.reach.Parties))
 	for i := range snap.Pods {
 		run.pod[run.reach.PartyOf(i)] = i
+	}
+}
+
+// apart gives what tells addresses outside apart: as sources of services, whether they are in the same sources of tests about these.
+func (run *running) apart() func(netip.Addr) string {
+	var named []*set
+	for _, t := range run.tests {
+		if !slices.ContainsFunc(t.to, func(s *set) bool { return s.service > 0 }) {
+			continue
+		}
+		for _, s := range t.from {
+			if len(s.regions) > 0 && !slices.Contains(named, s) {
+				named = append(named, s)
+			}
+		}
+	}
+	return func(a netip.Addr) string {
+		key := make([]byte, len(named))
+		for i, s := range named {
+			if s.has(a) {
+				key[i] = 1
+			}
+		}
+		return string(key)
 	}
 }
 
@@ -169,7 +192,7 @@ func (run *running) evaluate(t *resolved) (Result, error) {
 	for _, from := range sources {
 		for i := range destinations {
 			to := &destinations[i]
-			if run.pod[from] < 0 && run.pod[to.party] < 0 {
+			if run.reach.Unasked(from, to.party) {
 				continue
 			}
 			decisions := run.reach.Decisions(from, to.party)
