@@ -58,8 +58,12 @@ type family struct {
 func New(m *policy.Model, space *policy.Space, o Options) *Reach {
 	r := &Reach{m: m, layers: layers.Compile(m), services: o.Services, strangers: o.Strangers, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
 	r.parties()
-	for _, f := range m.Families() {
-		fam := family{space: r.fill(f)}
+	for _, f := range flow.Families {
+		inCluster := slices.Contains(m.Families(), f)
+		if !inCluster && r.strangers == nil {
+			continue
+		}
+		fam := family{space: r.fill(f, inCluster)}
 		fam.out = r.rows(fam.space, flow.Egress)
 		fam.in = r.rows(fam.space, flow.Ingress)
 		if r.layers != nil {
@@ -134,16 +138,22 @@ func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 // plainlyClosed spares the work of Between for the most frequent case in a large cluster: two parties of
 // one cell each in one family, and nothing open.
 func (r *Reach) plainlyClosed(from, to int) bool {
-	if len(r.families) != 1 {
-		return false
+	closed := false
+	for i := range r.families {
+		fam := &r.families[i]
+		as, bs := r.Parties[from].cells[fam.family-1], r.Parties[to].cells[fam.family-1]
+		switch {
+		case len(as) == 0 || len(bs) == 0:
+			continue
+		case closed || len(as) > 1 || len(bs) > 1:
+			return false
+		}
+		out, in := fam.out[as[0]][bs[0]], fam.in[bs[0]][as[0]]
+		if closed = out != perPair && in != perPair && r.decisions.closed(r.decisions.join(out, in)); !closed {
+			return false
+		}
 	}
-	fam := &r.families[0]
-	as, bs := r.Parties[from].cells[fam.family-1], r.Parties[to].cells[fam.family-1]
-	if len(as) != 1 || len(bs) != 1 {
-		return false
-	}
-	out, in := fam.out[as[0]][bs[0]], fam.in[bs[0]][as[0]]
-	return out != perPair && in != perPair && r.decisions.closed(r.decisions.join(out, in))
+	return closed
 }
 
 // PartyOf gives the party that a pod belongs to.
