@@ -28,9 +28,8 @@ type stranger struct {
 
 // NewStrangers divides the world outside for the services of some models; where several have a service of one name, wherever one
 // of its firewalls does, so that what is compared has the same pieces. Addresses for which apart, if it is set, gives
-// different texts are kept apart too; it must give one text for all of a region.
+// different texts are kept apart too; it must give one text for all of a region. Without a service there are none: nil.
 func NewStrangers(outside []policy.Region, apart func(netip.Addr) string, models ...*layers.Model) *Strangers {
-	d := newDividing(outside, apart)
 	admitted := map[string][]*netipx.IPSet{}
 	for _, l := range models {
 		if l == nil {
@@ -41,7 +40,11 @@ func NewStrangers(outside []policy.Region, apart func(netip.Addr) string, models
 			admitted[name] = append(admitted[name], set)
 		}
 	}
+	if len(admitted) == 0 {
+		return nil
+	}
 	out := &Strangers{of: map[string][]stranger{}}
+	d := newDividing(outside, apart)
 	known := map[string][]stranger{} // many services have one firewall
 	for name, sets := range admitted {
 		key := ""
@@ -161,7 +164,7 @@ func (d *dividing) short(f flow.Family, s *netipx.IPSet) []netip.Prefix {
 	b.AddSet(s)
 	b.AddSet(d.inside[f])
 	exact := s.Prefixes()
-	rough := slices.DeleteFunc(built(&b).Prefixes(), func(p netip.Prefix) bool { return !s.OverlapsPrefix(p) })
+	rough := slices.DeleteFunc(built(&b).Prefixes(), d.inside[f].ContainsPrefix)
 	if len(rough) < len(exact) {
 		return rough
 	}

@@ -12,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/question"
 )
 
@@ -92,27 +93,32 @@ func (run *running) analyse(tests []Test) {
 	}
 	space, outside := run.resolver.Divided(prefixes(tests))
 	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Services: run.resolver.Services(space, outside),
-		Strangers: analyze.NewStrangers(outside, run.apart(), run.resolver.Layers()), Split: func(pod int) string { return marks[pod].String() }})
+		Strangers: run.strangers(outside), Split: func(pod int) string { return marks[pod].String() }})
 	run.pod = slices.Repeat([]int{-1}, len(run.reach.Parties))
 	for i := range snap.Pods {
 		run.pod[run.reach.PartyOf(i)] = i
 	}
 }
 
-// apart gives what tells addresses outside apart: as sources of services, whether they are in the same sources of tests about these.
-func (run *running) apart() func(netip.Addr) string {
+// strangers divides the outside as a source of services, also where it is in a source of a test about one and where not.
+func (run *running) strangers(outside []policy.Region) *analyze.Strangers {
+	asked := false
 	var named []*set
 	for _, t := range run.tests {
 		if !slices.ContainsFunc(t.to, func(s *set) bool { return s.service > 0 }) {
 			continue
 		}
+		asked = true
 		for _, s := range t.from {
 			if len(s.regions) > 0 && !slices.Contains(named, s) {
 				named = append(named, s)
 			}
 		}
 	}
-	return func(a netip.Addr) string {
+	if !asked {
+		return nil
+	}
+	in := func(a netip.Addr) string {
 		key := make([]byte, len(named))
 		for i, s := range named {
 			if s.has(a) {
@@ -121,6 +127,7 @@ func (run *running) apart() func(netip.Addr) string {
 		}
 		return string(key)
 	}
+	return analyze.NewStrangers(outside, in, run.resolver.Layers())
 }
 
 // in tells whether a party is in a set, and what is asked there.

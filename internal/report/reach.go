@@ -261,7 +261,9 @@ func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	groups := r.Groups(o.All, o.keep)
 	width := 20
 	for i := range r.Parties {
-		width = min(max(width, len([]rune(names.Safe(r.Parties[i].Name)))), 60)
+		if !r.Parties[i].Stranger { // which is no destination
+			width = min(max(width, len([]rune(names.Safe(r.Parties[i].Name)))), 60)
+		}
 	}
 	for i, g := range groups {
 		if i > 0 {
