@@ -59,11 +59,14 @@ func (w *layered) compareStrangers(rt *rapid.T, outside []policy.Region, most in
 	return compared
 }
 
+// servicePorts are those of layeredPorts that services of drawn worlds serve, and one next to each.
+var servicePorts = []uint16{1433, 1434, 11000, 12000, 80, 443, 53}
+
 // compareStranger compares a row with the oracle's answers to one address, for each address of the service.
 func (w *layered) compareStranger(rt *rapid.T, row *analyze.Row, from netip.Addr) {
 	service := w.r.Parties[row.To].Service - 1
 	for _, proto := range netset.Protos {
-		for _, port := range layeredPorts {
+		for _, port := range servicePorts {
 			seen := map[flow.Verdict]bool{}
 			for _, f := range w.r.Flows(row.From, row.To) {
 				f.From.Addr, f.Proto = from, proto
