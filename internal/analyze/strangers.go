@@ -31,10 +31,12 @@ type stranger struct {
 // different texts are kept apart too; it must give one text for all of a region. Without a service there are none: nil.
 func NewStrangers(outside []policy.Region, apart func(netip.Addr) string, models ...*layers.Model) *Strangers {
 	admitted := map[string][]*netipx.IPSet{}
+	var inside []map[netip.Addr]bool
 	for _, l := range models {
 		if l == nil {
 			continue
 		}
+		inside = append(inside, l.Inside())
 		for i, set := range l.Admitted() {
 			name := l.Service(i).String()
 			admitted[name] = append(admitted[name], set)
@@ -45,6 +47,7 @@ func NewStrangers(outside []policy.Region, apart func(netip.Addr) string, models
 	}
 	out := &Strangers{of: map[string][]stranger{}}
 	d := newDividing(outside, apart)
+	d.known = inside
 	known := map[string][]stranger{} // many services have one firewall
 	for name, sets := range admitted {
 		key := ""
@@ -65,6 +68,7 @@ func NewStrangers(outside []policy.Region, apart func(netip.Addr) string, models
 type dividing struct {
 	outside, inside map[flow.Family]*netipx.IPSet
 	pieces          map[flow.Family][]*netipx.IPSet // of outside, kept apart anyway
+	known           []map[netip.Addr]bool           // addresses in each cluster
 }
 
 func newDividing(outside []policy.Region, apart func(netip.Addr) string) *dividing {
@@ -119,10 +123,25 @@ func (d *dividing) divided(sets []*netipx.IPSet) []stranger {
 			pieces = split(pieces, set)
 		}
 		for _, p := range pieces {
-			out = append(out, stranger{name: d.name(f, p), family: f, cidrs: p.Prefixes()})
+			if p = d.withoutKnown(p); len(p.Ranges()) > 0 {
+				out = append(out, stranger{name: d.name(f, p), family: f, cidrs: p.Prefixes()})
+			}
 		}
 	}
 	return out
+}
+
+// withoutKnown takes out single addresses that all clusters know as their own: a rule for a node is not about anybody outside.
+// Those in larger blocks stay, as in other pieces of the outside.
+func (d *dividing) withoutKnown(s *netipx.IPSet) *netipx.IPSet {
+	var b netipx.IPSetBuilder
+	for _, p := range s.Prefixes() {
+		out := func(m map[netip.Addr]bool) bool { return !m[p.Addr()] }
+		if !p.IsSingleIP() || slices.ContainsFunc(d.known, out) {
+			b.AddPrefix(p)
+		}
+	}
+	return built(&b)
 }
 
 func split(pieces []*netipx.IPSet, by *netipx.IPSet) []*netipx.IPSet {

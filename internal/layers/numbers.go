@@ -125,6 +125,22 @@ func (l *Model) Admitted() []*netipx.IPSet {
 	return out
 }
 
+// Inside holds the addresses that are known to be a node's or a pod's, so that nobody outside has them.
+func (l *Model) Inside() map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for i := range l.snap.Nodes {
+		for _, a := range l.snap.Nodes[i].Addrs {
+			out[a] = true
+		}
+	}
+	for i := range l.snap.Pods {
+		for _, a := range l.snap.Pods[i].Addrs {
+			out[a] = true
+		}
+	}
+	return out
+}
+
 // Prefixes lists where services divide the world outside.
 func (l *Model) Prefixes() []netip.Prefix {
 	var out []netip.Prefix
