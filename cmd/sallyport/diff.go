@@ -61,11 +61,12 @@ Exit status: 0 if nothing opens, closes or becomes less sure, 2 if something doe
 			}
 			doing(c, "comparing %d pods before with %d after", len(was.snap.Pods), len(is.snap.Pods))
 			space, outside := question.Together(was.resolver, is.resolver)
+			strangers := analyze.NewStrangers(outside, nil, was.resolver.Layers(), is.resolver.Layers())
 			side := func(w *world) *analyze.Reach {
-				return analyze.New(w.model, space, analyze.Options{Outside: outside, Services: w.resolver.Services(space, outside)})
+				return analyze.New(w.model, space, analyze.Options{Outside: outside, Services: w.resolver.Services(space, outside), Strangers: strangers})
 			}
 			d := analyze.NewDiff(side(was), side(is))
-			differs, err := report.Diff(c.OutOrStdout(), d, output, append(notCompared(d), bothNotes(was, is)...))
+			differs, err := report.Diff(c.OutOrStdout(), d, output, bothNotes(was, is))
 			if err != nil {
 				return err
 			}
@@ -274,23 +275,6 @@ func (w *world) objectNamed(text, namespace string) (cluster.ObjectRef, error) {
 		return cluster.ObjectRef{Kind: pod.Owner.Kind, Namespace: pod.Owner.Namespace, Name: pod.Owner.Name}, nil
 	}
 	return cluster.ObjectRef{}, fmt.Errorf("%q is no policy, workload, pod, service or namespace", text)
-}
-
-// notCompared says what a diff leaves out where what is known of a service outside differs: whom else its firewall admits.
-func notCompared(d *analyze.Diff) []string {
-	var services []string
-	for _, p := range d.Policies {
-		switch p.Ref.Kind {
-		case "ExternalService":
-			services = append(services, p.Ref.Namespace+"/externalservice/"+p.Ref.Name)
-		case "ClusterExternalService":
-			services = append(services, "clusterexternalservice/"+p.Ref.Name)
-		}
-	}
-	if len(services) == 0 {
-		return nil
-	}
-	return []string{onlyInside(services...)}
 }
 
 // bothNotes joins what people should know of either side.

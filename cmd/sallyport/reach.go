@@ -64,7 +64,7 @@ Exit status: 0 if answered, even if nothing is reachable, 1 if it could not be d
 	f := c.Flags()
 	f.StringVar(&fl.direction, "direction", "both", "with END, `WHICH` connections: in, out or both")
 	f.StringVar(&fl.by, "by", "workload", "`ENDS` to show: workload or namespace")
-	f.BoolVar(&fl.external, "external", false, "show the world outside too, in pieces that policies tell apart (default false)")
+	f.BoolVar(&fl.external, "external", false, "show the world outside too, in pieces that policies, or firewalls of services outside, tell apart (default false)")
 	f.StringVar(&fl.toPort, "to-port", "all", "only connections to this `PORT`: number, range a-b or *, with the protocol after a slash (53/udp, */icmp)")
 	f.BoolVar(&fl.all, "all", false, "show closed pairs and pairs of a workload with itself too (default false)")
 	f.StringVarP(&fl.output, "output", "o", "text", "`FORMAT`: text, matrix, json, csv (without notes), md, dot, mermaid or svg")
@@ -109,6 +109,7 @@ func (w *world) reach(fl *reachFlags, args []string, o *report.ReachOptions) (*a
 	ao := analyze.Options{ByNamespace: fl.by == "namespace"}
 	if fl.external {
 		ao.Outside = w.resolver.Outside()
+		ao.Strangers = w.strangers()
 	}
 	ao.Services = w.resolver.Services(w.resolver.Space(), w.resolver.Outside())
 	r := analyze.New(w.model, w.resolver.Space(), ao)

@@ -21,12 +21,12 @@ func newSinglePoints() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "single-points [END[:PORT]]",
 		Short: "Say what hangs on a single layer, and which failures open it",
-		Long: `Say for every source in the cluster (and outside, where END is in it) what stands between it and END,
-or each workload and service outside: what is open, what hangs on a single layer (network policy at
-one end, the firewall outside, or identity), and what is defended twice; then what opens under each failure, alone or two together: an agent down, a policy
-not yet programmed or deleted, a label of a namespace gone, the firewall outside opened, password login
-on, a token stolen, a node compromised. Every claim was tried by applying the failures and deciding
-again. Without a port it is about those that END declares, else about every port.
+		Long: `Say for every source in the cluster and outside what stands between it and END, or each workload and
+service outside: what is open, what hangs on a single layer (network policy at one end, the firewall
+outside, or identity), and what is defended twice; then what opens under each failure, alone or two
+together: an agent down, a policy not yet programmed or deleted, a label of a namespace gone, the
+firewall outside opened, password login on, a token stolen, a node compromised. Every claim was tried
+by applying the failures and deciding again. Without a port it is about those that END declares, else about every port.
 
 Exit status: 0 if answered, 1 if it could not be decided.`,
 		Example: `  sallyport single-points -f manifests shop/xsvc/orders-db
@@ -43,7 +43,9 @@ Exit status: 0 if answered, 1 if it could not be decided.`,
 			if err != nil {
 				return err
 			}
-			r := analyze.New(w.model, w.resolver.Space(), w.everything(w.resolver.Outside()))
+			all := w.everything(w.resolver.Outside())
+			all.Strangers = w.strangers()
+			r := analyze.New(w.model, w.resolver.Space(), all)
 			targets, notes, err := w.protected(r, args)
 			if err != nil {
 				return err
@@ -69,12 +71,16 @@ Exit status: 0 if answered, 1 if it could not be decided.`,
 func (w *world) protected(r *analyze.Reach, args []string) ([]failure.Target, []string, error) {
 	if len(args) == 0 {
 		var out []failure.Target
+		sources := 0
 		for i := range r.Parties {
+			if !r.Parties[i].Stranger { // which few services are asked by
+				sources++
+			}
 			if p := &r.Parties[i]; !p.External || p.Service > 0 {
 				out = append(out, failure.Target{Party: i, Ports: w.portsOf(r, i)})
 			}
 		}
-		if len(out)*len(r.Parties) > maxSurveyed {
+		if len(out)*sources > maxSurveyed {
 			return nil, nil, fmt.Errorf("%d ends are too many to look at together (name one: single-points END)", len(out))
 		}
 		return out, nil, nil
@@ -91,7 +97,7 @@ func (w *world) protected(r *analyze.Reach, args []string) ([]failure.Target, []
 		return nil, nil, fmt.Errorf("%s is neither a workload nor a service outside (declare it as an ExternalService, or ask check about it)", end.Label)
 	}
 	if end.ExternalService > 0 {
-		return []failure.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}, append(end.Notes, onlyInside(end.Label)), nil
+		return []failure.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}, end.Notes, nil
 	}
 	var out []failure.Target
 	for _, g := range targetsOf(r, goals) {
@@ -101,15 +107,6 @@ func (w *world) protected(r *analyze.Reach, args []string) ([]failure.Target, []
 		out = append(out, failure.Target{Party: g.Party, Ports: g.Ports})
 	}
 	return out, end.Notes, nil
-}
-
-// onlyInside says what a list of those who reach services outside leaves out; there is a name for each service.
-func onlyInside(services ...string) string {
-	text := "only sources in the cluster are looked at; check external " + services[0] + " asks about the world outside"
-	if more := len(services) - 1; more > 0 {
-		text += fmt.Sprintf(" (and so for %d more)", more)
-	}
-	return text
 }
 
 // portsOf gives the ports that a party serves, as far as that is said; else every port.

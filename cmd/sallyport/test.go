@@ -36,8 +36,8 @@ func newTest() *cobra.Command {
 allow: every connection is allowed (without a port, some port is); deny: every one is denied; only:
 every one from anywhere else is denied, the outside included. Ends are those of sallyport check;
 * stands for any characters of a name (shop/*, */prometheus); {namespace or namespaces: LABELS,
-pods: LABELS, port: PORT} selects by label. Tests are about pods and the outside: nodes, in only the
-hostNetwork pods on them, and the outside at an ExternalService are not counted. An end that matches nothing is an error.
+pods: LABELS, port: PORT} selects by label. Tests are about pods and the outside: nodes, and in
+only the hostNetwork pods on them, are not counted. An end that matches nothing is an error.
 
 With --init, print a first file that holds for what -f gives.
 
@@ -119,34 +119,13 @@ func (in *input) test(c *cobra.Command, args []string) ([]report.TestFile, error
 			for _, e := range errs {
 				problems = append(problems, &objects.InputError{Problem: e.Error()})
 			}
-			out = append(out, report.TestFile{Path: f.Path, Snap: w.snap, Results: results, Notes: append(w.notAsked(f.Tests), w.allNotes()...)})
+			out = append(out, report.TestFile{Path: f.Path, Snap: w.snap, Results: results, Notes: w.allNotes()})
 		}
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	return out, nil
-}
-
-// notAsked says what tests leave out that are about services outside.
-func (w *world) notAsked(tests []expect.Test) []string {
-	var services []string
-	seen := map[string]bool{}
-	for i := range tests {
-		for _, e := range tests[i].To {
-			if e.Select != nil {
-				continue
-			}
-			if end, err := w.resolver.Resolve(e.Term); err == nil && end.ExternalService > 0 && !seen[end.Label] {
-				seen[end.Label] = true
-				services = append(services, end.Label)
-			}
-		}
-	}
-	if len(services) == 0 {
-		return nil
-	}
-	return []string{onlyInside(services...)}
 }
 
 // worldOf reads what a file of tests is about.

@@ -77,19 +77,21 @@ func (w *world) whoCan(c *cobra.Command, to, output string) error {
 	if len(end.Regions) > 0 {
 		outside = end.Regions
 	}
-	r := analyze.New(w.model, w.resolver.Space(), w.everything(outside))
-	targets := targetsOf(r, goals)
-	notes := slices.Clone(end.Notes)
+	o := w.everything(outside)
 	if end.ExternalService > 0 {
-		notes = append(notes, onlyInside(end.Label))
+		o.Strangers = w.strangers()
+	}
+	r := analyze.New(w.model, w.resolver.Space(), o)
+	targets := targetsOf(r, goals)
+	if end.ExternalService > 0 {
 		targets = []analyze.Target{{Party: partyOf(r, &end), Ports: goals[0].Ports}}
 	}
 	list := r.WhoCan(targets)
-	o := report.WhoCanOptions{To: end.Label, Asked: question.AskedText(t.Port), Outside: len(end.Regions) > 0, Notes: append(notes, w.notes...)}
+	shown := report.WhoCanOptions{To: end.Label, Asked: question.AskedText(t.Port), Outside: len(end.Regions) > 0, Notes: append(slices.Clone(end.Notes), w.notes...)}
 	if output == "json" {
-		return report.WhoCanJSON(c.OutOrStdout(), r, list, o)
+		return report.WhoCanJSON(c.OutOrStdout(), r, list, shown)
 	}
-	return report.WhoCan(c.OutOrStdout(), r, list, o)
+	return report.WhoCan(c.OutOrStdout(), r, list, shown)
 }
 
 // targetsOf brings goals together by party.
@@ -152,6 +154,11 @@ func (w *world) spread(c *cobra.Command, from string, args []string, output stri
 // everything makes the world outside and the services there parties too.
 func (w *world) everything(outside []policy.Region) analyze.Options {
 	return analyze.Options{Outside: outside, Services: w.resolver.Services(w.resolver.Space(), w.resolver.Outside())}
+}
+
+// strangers divides the world outside as a source of services.
+func (w *world) strangers() *analyze.Strangers {
+	return analyze.NewStrangers(w.resolver.Outside(), nil, w.resolver.Layers())
 }
 
 // party finds the workload that an end names.

@@ -35,10 +35,13 @@ type Party struct {
 	Namespace string // empty for the outside and for what belongs to no namespace
 	External  bool
 	Service   int // index in the Snapshot of a service outside, plus one; 0 for anything else
+	// Stranger: it is a source of services outside, and asked about for nothing else.
+	Stranger bool
 	// CIDRs are the disjoint pieces of an external party.
 	CIDRs []netip.Prefix
 
 	cells [2][]int // by family
+	asks  []int    // services of which a piece of the outside is a source, as Service numbers them, ascending
 }
 
 // space is the cells of one family.
@@ -72,14 +75,26 @@ func (r *Reach) parties() {
 	}
 }
 
-// fill makes the cells of a family.
-func (r *Reach) fill(f flow.Family) *space {
+// fill makes the cells of a family. One that the cluster does not use has services and strangers only.
+func (r *Reach) fill(f flow.Family, inCluster bool) *space {
 	s := &space{family: f}
+	if inCluster {
+		r.addPods(s)
+		r.addOutside(s)
+	}
+	r.addServices(s)
+	r.addStrangers(s)
+	r.fillSets(s)
+	return s
+}
+
+// addPods makes a cell for each set of pods that nothing tells apart.
+func (r *Reach) addPods(s *space) {
 	snap := r.m.Snapshot()
 	seen := map[string]int{}
 	for i := range snap.Pods {
 		p := &snap.Pods[i]
-		addr, ok := addrOf(snap, p, f)
+		addr, ok := addrOf(snap, p, s.family)
 		if !ok {
 			continue
 		}
@@ -105,10 +120,6 @@ func (r *Reach) fill(f flow.Family) *space {
 		}
 		s.cells[at].members = append(s.cells[at].members, i)
 	}
-	r.addOutside(s)
-	r.addServices(s)
-	r.fillSets(s)
-	return s
 }
 
 func (s *space) add(r *Reach, c cell) {

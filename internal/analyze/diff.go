@@ -115,8 +115,8 @@ func (d *Diff) parties() {
 	at := map[string]int{}
 	for _, side := range []int{after, before} {
 		for _, p := range d.sides[side].Parties {
-			if _, seen := at[p.Name]; !seen {
-				at[p.Name] = 0
+			if _, seen := at[p.key()]; !seen {
+				at[p.key()] = 0
 				p.cells = [2][]int{}
 				d.Parties = append(d.Parties, p)
 			}
@@ -129,17 +129,17 @@ func (d *Diff) parties() {
 		return slices.Compare(strings.Split(a.Name, "/"), strings.Split(b.Name, "/"))
 	})
 	for i := range d.Parties {
-		at[d.Parties[i].Name] = i
+		at[d.Parties[i].key()] = i
 	}
 	for side, r := range d.sides {
 		d.at[side] = slices.Repeat([]int{-1}, len(d.Parties))
 		for i := range r.Parties {
-			d.at[side][at[r.Parties[i].Name]] = i
+			d.at[side][at[r.Parties[i].key()]] = i
 		}
 		if side == before {
 			d.partyBefore = make([]int, len(r.Parties))
 			for i := range r.Parties {
-				d.partyBefore[i] = at[r.Parties[i].Name]
+				d.partyBefore[i] = at[r.Parties[i].key()]
 			}
 		}
 	}
@@ -254,13 +254,13 @@ func azureSpecs(s *cluster.Snapshot, out map[cluster.PolicyRef]policySpec) {
 	}
 }
 
-// Each calls f for every change, in the order of Parties, until f gives false. The outside among itself
-// and pairs that no side has are left out.
+// Each calls f for every change, in the order of Parties, until f gives false. Pairs that no side has or asks about
+// (Reach.Unasked) are left out.
 func (d *Diff) Each(f func(*Change) bool) {
 	s := newSuspects(d)
 	for from := range d.Parties {
 		for _, to := range s.of(from) {
-			if d.Parties[from].External && d.Parties[to].External || d.Parties[from].Service > 0 {
+			if d.unasked(from, to) {
 				continue
 			}
 			for _, c := range d.between(from, to) {
@@ -270,6 +270,16 @@ func (d *Diff) Each(f func(*Change) bool) {
 			}
 		}
 	}
+}
+
+// unasked tells of a pair that says nothing on both sides.
+func (d *Diff) unasked(from, to int) bool {
+	for side, r := range d.sides {
+		if a, b := d.at[side][from], d.at[side][to]; a >= 0 && b >= 0 && !r.Unasked(a, b) {
+			return false
+		}
+	}
+	return true
 }
 
 // Alone tells whether a party is a single pod on both sides, so that there is no connection within it.

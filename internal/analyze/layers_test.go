@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/bench"
 	"sallyport.dev/sallyport/internal/analyze"
 	"sallyport.dev/sallyport/internal/cluster"
@@ -30,6 +31,7 @@ type layered struct {
 	m *policy.Model
 	l *layers.Model
 	r *analyze.Reach
+	o oracle.Options
 }
 
 func optionsOf(o oracle.Options) policy.Options {
@@ -40,7 +42,7 @@ func newLayered(s *cluster.Snapshot, o oracle.Options, byNamespace bool) layered
 	m := policy.Compile(s, optionsOf(o))
 	r := question.NewResolver(m, "default")
 	return layered{s, m, layers.Compile(m), analyze.New(m, r.Space(), analyze.Options{Outside: r.Outside(), ByNamespace: byNamespace,
-		Services: r.Services(r.Space(), r.Outside())})}
+		Services: r.Services(r.Space(), r.Outside()), Strangers: analyze.NewStrangers(r.Outside(), nil, r.Layers())}), o}
 }
 
 // verdict decides a flow without any class: a service is closed on the ports that it does not serve.
@@ -58,7 +60,7 @@ func (w *layered) verdict(f *flow.Flow, service int) flow.Verdict {
 // TestLayeredReachIsPairByPair compares what the classes give with every pair of pods, nodes and pieces of the outside,
 // one flow at a time, where layers speak.
 func TestLayeredReachIsPairByPair(t *testing.T) {
-	compared := 0
+	compared, strangers := 0, 0
 	for end := time.Now().Add(world.Soak(t, 4*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(0).Draw(rt, "case")
@@ -66,10 +68,11 @@ func TestLayeredReachIsPairByPair(t *testing.T) {
 			s.Facts.TrustDomain = c.Options.TrustDomain
 			w := newLayered(s, c.Options, rapid.Bool().Draw(rt, "by namespace"))
 			compared += w.compareAll(rt)
+			strangers += w.compareStrangers(rt, question.NewResolver(w.m, "").Outside(), 2)
 		})
 	}
-	t.Logf("%d pairs of parties compared", compared)
-	if compared == 0 {
+	t.Logf("%d pairs of parties and %d strangers compared", compared, strangers)
+	if compared == 0 || strangers == 0 {
 		t.Error("nothing was compared")
 	}
 }
@@ -84,7 +87,10 @@ func (w *layered) compareAll(rt *rapid.T) int {
 	for from := range w.r.Parties {
 		for to := range w.r.Parties {
 			a, b := &w.r.Parties[from], &w.r.Parties[to]
-			if a.External && b.External || a.Service > 0 {
+			if w.r.Unasked(from, to) {
+				if ofPods := !a.External && !b.Stranger || a.External && !a.Stranger && a.Service == 0 && !b.External; ofPods {
+					rt.Fatalf("%s → %s is left out", a.Name, b.Name)
+				}
 				continue
 			}
 			compared++
@@ -120,17 +126,18 @@ func (w *layered) compare(rt *rapid.T, row *analyze.Row, service int) {
 
 // TestLayeredDiffLaw: a pair of parties is in the diff if and only if its row is not what it was.
 func TestLayeredDiffLaw(t *testing.T) {
-	differ := 0
+	differ, strangers := 0, 0
 	for end := time.Now().Add(world.Soak(t, 4*time.Second, 6)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.LayeredCases(0).Draw(rt, "case")
 			was := c.World.Snapshot()
 			is := changeLayers(rt, was)
-			differ += compareDiff(rt, was, is, optionsOf(c.Options))
+			all, strange := compareDiff(rt, was, is, c.Options)
+			differ, strangers = differ+all, strangers+strange
 		})
 	}
-	t.Logf("%d pairs differ", differ)
-	if differ == 0 {
+	t.Logf("%d pairs differ, %d of them strangers'", differ, strangers)
+	if differ == 0 || strangers == 0 {
 		t.Error("no change changed anything")
 	}
 }
@@ -141,7 +148,7 @@ func changeLayers(rt *rapid.T, was *cluster.Snapshot) *cluster.Snapshot {
 	is.Identities, is.AccessPolicies, is.External = slices.Clone(was.Identities), slices.Clone(was.AccessPolicies), slices.Clone(was.External)
 	for range rapid.IntRange(1, 2).Draw(rt, "changes") {
 		which := func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "which") }
-		switch kind := rapid.IntRange(0, 4).Draw(rt, "change"); {
+		switch kind := rapid.IntRange(0, 5).Draw(rt, "change"); {
 		case kind == 0 && len(is.Identities) > 0:
 			i := which(len(is.Identities))
 			is.Identities = slices.Delete(is.Identities, i, i+1)
@@ -156,6 +163,9 @@ func changeLayers(rt *rapid.T, was *cluster.Snapshot) *cluster.Snapshot {
 			spec := x.Spec.DeepCopy()
 			spec.CIDRs = rapid.SampledFrom([][]string{nil, {"203.0.113.0/25"}, {"203.0.113.0/24", "8.8.8.0/24"}}).Draw(rt, "cidrs")
 			x.Spec = spec
+		case kind == 4 && len(is.External) > 0:
+			x := &is.External[which(len(is.External))]
+			x.Spec = otherFirewall(rt, x.Spec)
 		default:
 			is.Facts.TrustDomain = rapid.SampledFrom([]string{"", "example.org"}).Draw(rt, "trust domain")
 		}
@@ -163,17 +173,51 @@ func changeLayers(rt *rapid.T, was *cluster.Snapshot) *cluster.Snapshot {
 	return &is
 }
 
-func compareDiff(rt *rapid.T, was, is *cluster.Snapshot, o policy.Options) int {
+// otherFirewall opens or closes a firewall, or changes whom it admits.
+func otherFirewall(rt *rapid.T, was *v1alpha1.ExternalServiceSpec) *v1alpha1.ExternalServiceSpec {
+	spec := was.DeepCopy()
+	if spec.Firewall == nil || rapid.IntRange(0, 4).Draw(rt, "anew") == 0 {
+		spec.Firewall = &v1alpha1.ExternalFirewall{}
+	}
+	switch rapid.IntRange(0, 3).Draw(rt, "firewall") {
+	case 0:
+		spec.Firewall.IPRules = nil
+	case 1:
+		spec.Firewall.AllowAzureServices = !spec.Firewall.AllowAzureServices
+	case 2:
+		spec.Firewall.PublicNetworkAccess = rapid.SampledFrom([]v1alpha1.PublicNetworkAccess{v1alpha1.PublicEnabled, v1alpha1.PublicDisabled}).Draw(rt, "public")
+	default:
+		r := rapid.SampledFrom([][2]string{{"0.0.0.0", "255.255.255.255"}, {"203.0.113.0", "203.0.113.63"}, {"198.51.100.7", "198.51.100.7"}, {"2001:db8::", "2001:db8::ffff"}}).Draw(rt, "rule")
+		spec.Firewall.IPRules = append(spec.Firewall.IPRules, v1alpha1.IPRule{First: r[0], Last: r[1]})
+	}
+	return spec
+}
+
+// compareDiff counts the pairs that differ, and those of them that begin outside and end at a service.
+func compareDiff(rt *rapid.T, was, is *cluster.Snapshot, options oracle.Options) (differ, strange int) {
+	o := optionsOf(options)
 	a, b := question.NewResolver(policy.Compile(was, o), ""), question.NewResolver(policy.Compile(is, o), "")
 	space, outside := question.Together(a, b)
+	strangers := analyze.NewStrangers(outside, nil, a.Layers(), b.Layers())
 	side := func(r *question.Resolver) *analyze.Reach {
-		return analyze.New(r.Model, space, analyze.Options{Outside: outside, Services: r.Services(space, outside)})
+		return analyze.New(r.Model, space, analyze.Options{Outside: outside, Services: r.Services(space, outside), Strangers: strangers})
 	}
 	before, after := side(a), side(b)
+	for i, s := range []*cluster.Snapshot{was, is} {
+		r := []*analyze.Reach{before, after}[i]
+		of := options
+		of.TrustDomain = s.Facts.TrustDomain
+		w := layered{s, r.Model(), layers.Compile(r.Model()), r, of}
+		w.compareStrangers(rt, outside, 4)
+	}
 	d := analyze.NewDiff(before, after)
 	changed := map[[2]string]bool{}
 	d.Each(func(c *analyze.Change) bool {
-		changed[[2]string{d.Parties[c.From].Name, d.Parties[c.To].Name}] = true
+		pair := [2]string{d.Parties[c.From].Name, d.Parties[c.To].Name}
+		if d.Parties[c.From].External && !changed[pair] && d.Parties[c.To].Service > 0 {
+			strange++
+		}
+		changed[pair] = true
 		if why := d.Why(c); why.Before == nil && why.After == nil {
 			rt.Fatalf("no witness of %s → %s", d.Parties[c.From].Name, d.Parties[c.To].Name)
 		}
@@ -187,7 +231,7 @@ func compareDiff(rt *rapid.T, was, is *cluster.Snapshot, o policy.Options) int {
 			rt.Fatalf("%v: was and is %s, and the diff says it changed", pair, text)
 		}
 	}
-	return len(changed)
+	return len(changed), strange
 }
 
 func rowTexts(r *analyze.Reach) map[[2]string]string {

@@ -20,6 +20,8 @@ type Options struct {
 	// Services makes the services outside parties too: the addresses of each, by its index in the Snapshot, as regions of
 	// the space given to New (docs/layers.md).
 	Services [][]policy.Region
+	// Strangers, if set, makes the world outside a source of these services.
+	Strangers *Strangers
 	// Split, if set, divides parties: pods for which it gives different texts are parties of their own,
 	// with the same name.
 	Split func(pod int) string
@@ -33,6 +35,7 @@ type Reach struct {
 	m           *policy.Model
 	layers      *layers.Model // nil where they do not speak
 	services    [][]policy.Region
+	strangers   *Strangers
 	space       *policy.Space
 	outside     []policy.Region
 	byNamespace bool
@@ -53,10 +56,14 @@ type family struct {
 
 // New analyses a model. space must hold the regions of Options.Outside.
 func New(m *policy.Model, space *policy.Space, o Options) *Reach {
-	r := &Reach{m: m, layers: layers.Compile(m), services: o.Services, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
+	r := &Reach{m: m, layers: layers.Compile(m), services: o.Services, strangers: o.Strangers, space: space, outside: o.Outside, byNamespace: o.ByNamespace, split: o.Split, decisions: newTable()}
 	r.parties()
-	for _, f := range m.Families() {
-		fam := family{space: r.fill(f)}
+	for _, f := range flow.Families {
+		inCluster := slices.Contains(m.Families(), f)
+		if !inCluster && r.strangers == nil {
+			continue
+		}
+		fam := family{space: r.fill(f, inCluster)}
 		fam.out = r.rows(fam.space, flow.Egress)
 		fam.in = r.rows(fam.space, flow.Ingress)
 		if r.layers != nil {
@@ -118,7 +125,7 @@ func (r *Reach) Each(closed bool, f func(*Row) bool) {
 // EachFrom is Each for one source; it tells whether f went through.
 func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	for to := range r.Parties {
-		if r.OutsideOnly(from, to) || !closed && r.plainlyClosed(from, to) {
+		if r.Unasked(from, to) || !closed && r.plainlyClosed(from, to) {
 			continue
 		}
 		if row, ok := r.Between(from, to); ok && (closed || !row.Empty()) && !f(&row) {
@@ -128,24 +135,25 @@ func (r *Reach) EachFrom(from int, closed bool, f func(*Row) bool) bool {
 	return true
 }
 
-// OutsideOnly tells of a pair that says nothing: both ends are outside, or it begins at a service there.
-func (r *Reach) OutsideOnly(from, to int) bool {
-	return r.Parties[from].External && r.Parties[to].External || r.Parties[from].Service > 0
-}
-
 // plainlyClosed spares the work of Between for the most frequent case in a large cluster: two parties of
 // one cell each in one family, and nothing open.
 func (r *Reach) plainlyClosed(from, to int) bool {
-	if len(r.families) != 1 {
-		return false
+	closed := false
+	for i := range r.families {
+		fam := &r.families[i]
+		as, bs := r.Parties[from].cells[fam.family-1], r.Parties[to].cells[fam.family-1]
+		switch {
+		case len(as) == 0 || len(bs) == 0:
+			continue
+		case closed || len(as) > 1 || len(bs) > 1:
+			return false
+		}
+		out, in := fam.out[as[0]][bs[0]], fam.in[bs[0]][as[0]]
+		if closed = out != perPair && in != perPair && r.decisions.closed(r.decisions.join(out, in)); !closed {
+			return false
+		}
 	}
-	fam := &r.families[0]
-	as, bs := r.Parties[from].cells[fam.family-1], r.Parties[to].cells[fam.family-1]
-	if len(as) != 1 || len(bs) != 1 {
-		return false
-	}
-	out, in := fam.out[as[0]][bs[0]], fam.in[bs[0]][as[0]]
-	return out != perPair && in != perPair && r.decisions.closed(r.decisions.join(out, in))
+	return closed
 }
 
 // PartyOf gives the party that a pod belongs to.

@@ -191,13 +191,15 @@ func (s *suspects) markLayers(fs *familySuspects, from int) {
 	if was.upper == nil && is.upper == nil {
 		return
 	}
+	external := s.d.Parties[from].External
 	for _, c := range s.d.sides[before].Parties[s.d.at[before][from]].cells[fs.family-1] {
 		for i, j := range fs.twin {
-			if j < 0 || s.mark[s.d.partyBefore[was.cells[i].owner]] {
+			to := s.d.partyBefore[was.cells[i].owner]
+			if j < 0 || s.mark[to] || external && s.d.unasked(from, to) {
 				continue
 			}
 			if !s.same(s.upperID(before, was, c, i), s.upperID(after, is, int(fs.twin[c]), int(j))) {
-				s.mark[s.d.partyBefore[was.cells[i].owner]] = true
+				s.mark[to] = true
 			}
 		}
 	}

@@ -78,6 +78,9 @@ func (u *upper) id(a, b int) uint32 {
 	if d.plain {
 		return u.r.decisions.everything()
 	}
+	if u.s.cells[a].kind == flow.Address && u.s.cells[b].service != layers.ByAddress {
+		return u.decide(a, b, d) // each service is asked by few strangers, and tells them apart
+	}
 	row := u.ids[u.source[a]]
 	if row == nil {
 		row = make([]uint32, len(u.dests))

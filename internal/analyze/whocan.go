@@ -30,7 +30,7 @@ func (r *Reach) WhoCan(targets []Target) []Access {
 	var out []Access
 	for _, t := range targets {
 		for from := range r.Parties {
-			if r.OutsideOnly(from, t.Party) {
+			if r.Unasked(from, t.Party) {
 				continue
 			}
 			if row, ok := r.Between(from, t.Party); ok {

@@ -3,6 +3,7 @@ package expect
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/question"
 )
 
@@ -59,10 +61,6 @@ func newResolved(finder *resolver, t *Test) (out *resolved, err error) {
 	if out.to, err = finder.sets(t.To, false); err != nil {
 		return nil, err
 	}
-	atService := slices.ContainsFunc(out.to, func(s *set) bool { return s.service > 0 })
-	if t.Kind != Only && atService && slices.ContainsFunc(out.from, func(s *set) bool { return len(s.regions) > 0 }) {
-		return nil, errors.New("whether the world outside reaches a service there is not compared (name pods only, and ask check about the rest)")
-	}
 	for _, s := range slices.Concat(out.from, out.to) {
 		out.unknown = append(out.unknown, s.unknown...)
 	}
@@ -72,7 +70,8 @@ func newResolved(finder *resolver, t *Test) (out *resolved, err error) {
 }
 
 // running is one Run. Its parties are workloads, divided where a test speaks of some of their pods only, and
-// pieces of the outside, divided by every CIDR of the tests: a set holds all of a party or nothing of it.
+// pieces of the outside, divided by every CIDR of the tests: a set holds all of a party or nothing of it, also of a piece
+// that is a source of services only.
 type running struct {
 	resolver *question.Resolver
 	tests    []*resolved
@@ -93,11 +92,42 @@ func (run *running) analyse(tests []Test) {
 		}
 	}
 	space, outside := run.resolver.Divided(prefixes(tests))
-	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Services: run.resolver.Services(space, outside), Split: func(pod int) string { return marks[pod].String() }})
+	run.reach = analyze.New(run.resolver.Model, space, analyze.Options{Outside: outside, Services: run.resolver.Services(space, outside),
+		Strangers: run.strangers(outside), Split: func(pod int) string { return marks[pod].String() }})
 	run.pod = slices.Repeat([]int{-1}, len(run.reach.Parties))
 	for i := range snap.Pods {
 		run.pod[run.reach.PartyOf(i)] = i
 	}
+}
+
+// strangers divides the outside as a source of services, also where it is in a source of a test about one and where not.
+func (run *running) strangers(outside []policy.Region) *analyze.Strangers {
+	asked := false
+	var named []*set
+	for _, t := range run.tests {
+		if !slices.ContainsFunc(t.to, func(s *set) bool { return s.service > 0 }) {
+			continue
+		}
+		asked = true
+		for _, s := range t.from {
+			if len(s.regions) > 0 && !slices.Contains(named, s) {
+				named = append(named, s)
+			}
+		}
+	}
+	if !asked {
+		return nil
+	}
+	in := func(a netip.Addr) string {
+		key := make([]byte, len(named))
+		for i, s := range named {
+			if s.has(a) {
+				key[i] = 1
+			}
+		}
+		return string(key)
+	}
+	return analyze.NewStrangers(outside, in, run.resolver.Layers())
 }
 
 // in tells whether a party is in a set, and what is asked there.
@@ -169,7 +199,7 @@ func (run *running) evaluate(t *resolved) (Result, error) {
 	for _, from := range sources {
 		for i := range destinations {
 			to := &destinations[i]
-			if run.pod[from] < 0 && run.pod[to.party] < 0 {
+			if run.reach.Unasked(from, to.party) {
 				continue
 			}
 			decisions := run.reach.Decisions(from, to.party)

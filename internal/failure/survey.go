@@ -58,8 +58,7 @@ func (w *Finder) Survey(r *analyze.Reach, targets []Target) Survey {
 	known := map[string]*Path{}
 	for _, t := range targets {
 		for from := range r.Parties {
-			p := &r.Parties[from]
-			if p.External && r.Parties[t.Party].External || p.Service > 0 {
+			if r.Unasked(from, t.Party) {
 				continue
 			}
 			f, ok := w.weakest(r, from, t)

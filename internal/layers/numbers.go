@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"go4.org/netipx"
+
 	"sallyport.dev/sallyport/api/v1alpha1"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
@@ -104,6 +106,36 @@ func (l *Model) Admitting() []netip.Prefix {
 			if r.IsValid() {
 				out = append(out, r.Prefixes()...)
 			}
+		}
+	}
+	return out
+}
+
+// Admitted gives, by service, the addresses that its IP rules admit; the set is empty where they make no difference to whoever
+// comes from outside the cluster (L3, L4, L32).
+func (l *Model) Admitted() []*netipx.IPSet {
+	out := make([]*netipx.IPSet, len(l.services))
+	for i := range l.services {
+		x := &l.services[i]
+		out[i] = &netipx.IPSet{}
+		if f := x.Spec.Firewall; f != nil && !l.unread && len(x.NotUnderstood) == 0 && f.PublicNetworkAccess != v1alpha1.PublicDisabled {
+			out[i] = x.wall.union
+		}
+	}
+	return out
+}
+
+// Inside holds the addresses that are known to be a node's or a pod's, so that nobody outside has them.
+func (l *Model) Inside() map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for i := range l.snap.Nodes {
+		for _, a := range l.snap.Nodes[i].Addrs {
+			out[a] = true
+		}
+	}
+	for i := range l.snap.Pods {
+		for _, a := range l.snap.Pods[i].Addrs {
+			out[a] = true
 		}
 	}
 	return out

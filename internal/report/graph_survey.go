@@ -160,7 +160,7 @@ func (s *survey) clusterOf(party int) clusterKey {
 func (s *survey) lonely() int {
 	n := 0
 	for i := range s.parties {
-		if !s.parties[i].connected {
+		if !s.parties[i].connected && !s.r.Parties[i].Stranger {
 			n++
 		}
 	}

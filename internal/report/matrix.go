@@ -54,9 +54,11 @@ func (o *ReachOptions) columns(r *analyze.Reach) []int {
 	if o.Focus >= 0 && !o.Out {
 		return []int{o.Focus}
 	}
-	out := make([]int, len(r.Parties))
-	for i := range out {
-		out[i] = i
+	var out []int
+	for i := range r.Parties {
+		if !r.Parties[i].Stranger { // nothing is asked to it
+			out = append(out, i)
+		}
 	}
 	return out
 }
@@ -69,7 +71,7 @@ func matrixCells(r *analyze.Reach, o *ReachOptions, columns []int) ([][]string, 
 	for from := range cells {
 		cells[from] = make([]string, len(columns))
 		for k, to := range columns {
-			if !o.concerns(from, to) || r.OutsideOnly(from, to) {
+			if !o.concerns(from, to) || r.Unasked(from, to) {
 				continue
 			}
 			if row, ok := r.Between(from, to); ok {

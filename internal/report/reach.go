@@ -261,7 +261,9 @@ func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 	groups := r.Groups(o.All, o.keep)
 	width := 20
 	for i := range r.Parties {
-		width = min(max(width, len([]rune(names.Safe(r.Parties[i].Name)))), 60)
+		if !r.Parties[i].Stranger { // which is no destination
+			width = min(max(width, len([]rune(names.Safe(r.Parties[i].Name)))), 60)
+		}
 	}
 	for i, g := range groups {
 		if i > 0 {
@@ -291,8 +293,12 @@ func reachText(w io.Writer, r *analyze.Reach, o *ReachOptions) error {
 // partiesWords lists parties: all workloads of a namespace are said as one, and a long list is cut.
 func partiesWords(parties []analyze.Party, list []int, separator string) string {
 	total, of := map[string]int{}, map[string][]string{}
+	all := 0
 	for i := range parties {
 		total[groupOf(&parties[i])]++
+		if !parties[i].Stranger {
+			all++
+		}
 	}
 	var order []string
 	for _, i := range list {
@@ -302,7 +308,8 @@ func partiesWords(parties []analyze.Party, list []int, separator string) string 
 		}
 		of[g] = append(of[g], parties[i].Name)
 	}
-	if len(list) == len(parties) && len(list) > 2 {
+	stranger := func(i int) bool { return parties[i].Stranger }
+	if len(list) == all && len(list) > 2 && !slices.ContainsFunc(list, stranger) {
 		return "everything"
 	}
 	var out []string
@@ -330,10 +337,12 @@ func partiesWords(parties []analyze.Party, list []int, separator string) string 
 const outside = "address outside"
 
 func groupOf(p *analyze.Party) string {
-	if p.Service > 0 {
+	switch {
+	case p.Service > 0:
 		return "service outside"
-	}
-	if p.External {
+	case p.Stranger: // said by itself: all of them are not all of the outside
+		return p.Name
+	case p.External:
 		return outside
 	}
 	return "workload in " + names.Safe(p.Namespace)

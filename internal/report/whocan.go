@@ -8,6 +8,7 @@ import (
 	"sallyport.dev/sallyport/internal/analyze"
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/names"
 )
 
@@ -118,6 +119,8 @@ func shownWords(r *analyze.Reach, a *analyze.Access) string {
 	f := witnessOf(r.Model().Snapshot(), &a.Decision.Flow)
 	e := a.Ports.Entries()
 	switch onePort := len(e) == 1 && e[0].Range.First == e[0].Range.Last; {
+	case r.Parties[a.From].Stranger && a.Layers.Steps[layers.ExternalFirewall].Reason == layers.IPRule:
+		return f.From + "  " + f.Port + ": other addresses may be admitted by other rules"
 	case a.Verdict == "partial":
 		return names.Safe(f.From+" → "+f.To) + "  " + f.Port + ": not every pod and address is answered like that, check tells them apart"
 	case !onePort:
