@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
 
@@ -22,7 +23,8 @@ type Node struct {
 
 // New compiles the table of a node. It does not matter in which order the model's parts came.
 func New(m *policy.Model, n *Node) *Program {
-	b := &builder{m: m, n: n, node: m.Snapshot().NodeIndex(n.Name), p: &Program{}, portChains: map[string]string{}, shared: map[string]bool{}}
+	b := &builder{m: m, n: n, node: m.Snapshot().NodeIndex(n.Name), p: &Program{}, portChains: map[string]string{}, closedChains: map[string]bool{},
+		numbers: map[string]int{}, members: map[memberKey]*members{}}
 	b.findRemotes()
 	b.findLocals()
 	for i := range b.groups {
@@ -40,12 +42,17 @@ type builder struct {
 	node int // its index in the Snapshot, or -1
 	p    *Program
 
-	remotes    []remote
-	groups     []group
-	portChains map[string]string    // by what they allow
-	shared     map[string]bool      // names of sets of addresses that are there
-	owners     map[netip.Addr][]int // of addresses, indices in remotes
-	endpoints  [2][]endpoint        // by family
+	space        *policy.Space
+	remotes      []remote
+	groups       []group
+	portChains   map[string]string // by what they allow
+	closedChains map[string]bool
+	numbers      map[string]int   // what is allowed, by its words
+	allowed      []netset.PortSet // by number
+	members      map[memberKey]*members
+	contested    []netip.Addr         // addresses that several ends have
+	owners       map[netip.Addr][]int // of addresses, indices in remotes
+	endpoints    [2][]endpoint        // by family
 }
 
 // endpoint is an address of a local pod.

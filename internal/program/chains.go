@@ -1,16 +1,13 @@
 package program
 
 import (
-	"net/netip"
 	"slices"
-	"strings"
 
 	"sallyport.dev/sallyport/internal/flow"
-	"sallyport.dev/sallyport/internal/netset"
 )
 
-// sharedFrom is how many addresses of one verdict make a set that several chains use, instead of elements in each.
-const sharedFrom = 64
+// sharedFrom is how many addresses of pods that one selector names make a set that all chains use, instead of elements in each.
+var sharedFrom = 64 // a variable for the tests, which have few pods
 
 // The matches on the other end's address, and on the own one, by direction and family.
 var (
@@ -22,51 +19,137 @@ var (
 
 // chainOf makes the chain of a group for one direction and family, and gives its name; empty where everything is allowed.
 //
-// An address is looked up among the exact ones first, then in shared sets, then among ranges, and what is in none of them gets
-// the verdict of the largest range. An address that is in the first is in none of the second, and each has the whole of what
-// is allowed for it: to fall through is never to be allowed by something else.
+// An address is looked up among the exact ones first, then in the sets of pods that selectors name, then among ranges, and what
+// is in none of them gets the verdict of the largest range. Each address that would get another verdict than its own on that way
+// is among the exact ones: to fall through is never to be allowed by something else.
 func (b *builder) chainOf(word string, g *group, d flow.Direction, family flow.Family, t *table) string {
 	f := int(family - 1)
-	base := largest(t.segments[f])
-	if len(t.rows[f]) == 0 && len(t.segments[f]) == 1 && base.Equal(everything) {
-		return ""
-	}
 	name := word + familyNo[f] + "_" + hash(g.key)
-	c := Chain{Name: name}
 	far := farMatch[d-1][f]
+	var rules []Rule
+	first := b.sharedSets(t, family)
+	for _, s := range first.sets {
+		rules = append(rules, Rule{Match: far, Set: b.sharedSet(s.set, family), Verdict: b.verdict(s.allowed, g, d)})
+	}
 	exact := Map{Name: name, Key: addrKey[f]}
-	for _, part := range partsOf(t.rows[f]) {
-		verdict := b.verdict(part.allowed, g, d)
-		if len(part.addrs) >= sharedFrom {
-			c.Rules = append(c.Rules, Rule{Match: far, Set: b.sharedSet(f, part), Verdict: verdict})
-			continue
-		}
-		for _, a := range part.addrs {
-			exact.Elements = append(exact.Elements, Element{First: a, Last: a, Verdict: verdict})
-		}
+	for _, r := range b.exceptions(t, family, first) {
+		exact.Elements = append(exact.Elements, Element{First: r.addr, Last: r.addr, Verdict: b.verdict(r.allowed, g, d)})
 	}
 	if len(exact.Elements) > 0 {
 		b.p.Maps = append(b.p.Maps, exact)
-		c.Rules = slices.Insert(c.Rules, 0, Rule{Match: far, Map: name})
+		rules = slices.Insert(rules, 0, Rule{Match: far, Map: name})
 	}
+	base := largest(t.segments[f])
 	ranges := Map{Name: name + "_net", Key: addrKey[f], Interval: true}
 	for _, s := range t.segments[f] {
-		if !s.allowed.Equal(base) {
+		if s.allowed != base {
 			ranges.Elements = append(ranges.Elements, Element{First: s.first, Last: s.last, Verdict: b.verdict(s.allowed, g, d)})
 		}
 	}
 	if len(ranges.Elements) > 0 {
 		b.p.Maps = append(b.p.Maps, ranges)
-		c.Rules = append(c.Rules, Rule{Match: far, Map: ranges.Name})
+		rules = append(rules, Rule{Match: far, Map: ranges.Name})
 	}
-	c.Rules = append(c.Rules, Rule{Verdict: b.verdict(base, g, d)})
-	c.Rules[0].Comment = b.comment(g, d)
-	b.p.Chains = append(b.p.Chains, c)
+	if len(rules) == 0 && b.allowed[base].Equal(everything) {
+		return ""
+	}
+	rules = append(rules, Rule{Verdict: b.verdict(base, g, d)})
+	rules[0].Comment = b.comment(g, d)
+	b.p.Chains = append(b.p.Chains, Chain{Name: name, Rules: rules})
 	return name
 }
 
+// shared is the sets that a chain asks in turn, and which of them is the first to have a remote.
+type shared struct {
+	sets  []sharedVerdict
+	first map[int]int // by remote, its index in sets
+}
+
+type sharedVerdict struct {
+	set     int32
+	allowed int
+}
+
+// sharedSets chooses, of the sets of pods that the rules of a table name, the large ones. Each gets the verdict that most of
+// those addresses have that no set before it has.
+func (b *builder) sharedSets(t *table, family flow.Family) shared {
+	out := shared{first: map[int]int{}}
+	for _, set := range t.sets {
+		m := b.membersOf(set, family)
+		if m.addrs < sharedFrom {
+			continue
+		}
+		count := map[int]int{}
+		best := -1
+		var fresh []int
+		for _, i := range m.remotes {
+			if _, taken := out.first[i]; taken {
+				continue
+			}
+			fresh = append(fresh, i)
+			n := t.remotes[i]
+			if count[n] += len(b.remotes[i].addrs); best < 0 || count[n] > count[best] {
+				best = n
+			}
+		}
+		if best < 0 || count[best] < sharedFrom {
+			continue
+		}
+		for _, i := range fresh {
+			out.first[i] = len(out.sets)
+		}
+		out.sets = append(out.sets, sharedVerdict{set, best})
+	}
+	return out
+}
+
+// exceptions lists the addresses that would not get their own verdict from sets and ranges.
+func (b *builder) exceptions(t *table, family flow.Family, s shared) []row {
+	f := int(family - 1)
+	out := slices.Clone(t.extra[f]) // few, and always exact
+	for i := range t.remotes {
+		r := &b.remotes[i]
+		if r.family != family {
+			continue
+		}
+		found := -1
+		if k, ok := s.first[i]; ok {
+			found = s.sets[k].allowed
+		} else {
+			found = t.at(f, r.end.Addr)
+		}
+		if found == t.remotes[i] {
+			continue
+		}
+		for _, a := range r.addrs {
+			if len(b.owners[a]) < 2 {
+				out = append(out, row{a, t.remotes[i]})
+			}
+		}
+	}
+	return out
+}
+
+// sharedSet puts the addresses of a set of pods into the table, once, and gives the name.
+func (b *builder) sharedSet(set int32, family flow.Family) string {
+	m := b.membersOf(set, family)
+	if m.name != "" {
+		return m.name
+	}
+	m.name = "pods" + familyNo[family-1] + "_" + hash(b.m.SetText(set))
+	s := Set{Name: m.name, Key: addrKey[family-1]}
+	for _, i := range m.remotes {
+		for _, a := range b.remotes[i].addrs {
+			s.Elements = append(s.Elements, Element{First: a, Last: a})
+		}
+	}
+	b.p.Sets = append(b.p.Sets, s)
+	return m.name
+}
+
 // verdict leads to where what is allowed is let through.
-func (b *builder) verdict(allowed netset.PortSet, g *group, d flow.Direction) Verdict {
+func (b *builder) verdict(number int, g *group, d flow.Direction) Verdict {
+	allowed := b.allowed[number]
 	switch {
 	case allowed.Equal(everything):
 		return Verdict{Act: Return}
@@ -79,7 +162,8 @@ func (b *builder) verdict(allowed netset.PortSet, g *group, d flow.Direction) Ve
 // closed makes a chain that denies, once, and gives its name.
 func (b *builder) closed(what, key string, d flow.Direction, comment string) string {
 	name := "closed_" + what + "_" + hash(key+d.String())
-	if !slices.ContainsFunc(b.p.Chains, func(c Chain) bool { return c.Name == name }) {
+	if !b.closedChains[name] {
+		b.closedChains[name] = true
 		b.p.Chains = append(b.p.Chains, Chain{Name: name, Rules: []Rule{denied(d.String()+" "+hash(key), comment)}})
 	}
 	return name
@@ -109,54 +193,8 @@ func (b *builder) comment(g *group, d flow.Direction) string {
 	return cut(text)
 }
 
-// part is addresses for which the same is allowed.
-type part struct {
-	allowed netset.PortSet
-	addrs   []netip.Addr // sorted
-	from    []string     // sorted, what groups of ends they are of
-}
-
-// partsOf divides rows by what is allowed, in a fixed order.
-func partsOf(rows map[netip.Addr]*row) []part {
-	at := map[string]int{}
-	var out []part
-	for addr, r := range rows {
-		key := r.allowed.String()
-		n, ok := at[key]
-		if !ok {
-			n = len(out)
-			at[key] = n
-			out = append(out, part{allowed: r.allowed})
-		}
-		out[n].addrs = append(out[n].addrs, addr)
-		out[n].from = append(out[n].from, r.from)
-	}
-	for i := range out {
-		slices.SortFunc(out[i].addrs, netip.Addr.Compare)
-		slices.Sort(out[i].from)
-		out[i].from = slices.Compact(out[i].from)
-	}
-	slices.SortFunc(out, func(a, b part) int { return strings.Compare(a.allowed.String(), b.allowed.String()) })
-	return out
-}
-
-// sharedSet makes a set of addresses, once, and gives its name.
-func (b *builder) sharedSet(f int, p part) string {
-	name := "peers" + familyNo[f] + "_" + hash(strings.Join(p.from, "\n"))
-	if b.shared[name] {
-		return name
-	}
-	b.shared[name] = true
-	s := Set{Name: name, Key: addrKey[f]}
-	for _, a := range p.addrs {
-		s.Elements = append(s.Elements, Element{First: a, Last: a})
-	}
-	b.p.Sets = append(b.p.Sets, s)
-	return name
-}
-
 // largest gives what the segment with the most addresses allows.
-func largest(list []segment) netset.PortSet {
+func largest(list []segment) int {
 	best := 0
 	for i := range list {
 		if size(list[i]) > size(list[best]) {

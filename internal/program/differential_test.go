@@ -130,8 +130,17 @@ func (e *experiment) want(f *flow.Flow) (accepted, skipped bool) {
 
 // TestOracle compares tables with the oracle on random worlds (S62): every pod of a node with every end that has an address.
 func TestOracle(t *testing.T) {
+	for _, from := range []int{64, 1} { // the second puts every set of pods into the table
+		t.Run(fmt.Sprint("shared from ", from), func(t *testing.T) {
+			defer program.ShareFrom(from)()
+			testOracle(t)
+		})
+	}
+}
+
+func testOracle(t *testing.T) {
 	counts := map[string]int{}
-	for end := time.Now().Add(world.Soak(t, 15*time.Second, 2)); time.Now().Before(end) && !t.Failed(); {
+	for end := time.Now().Add(world.Soak(t, 8*time.Second, 4)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
 			c := world.UnevaluatedCases(24).Draw(rt, "case")
 			s := c.World.Snapshot()
@@ -215,4 +224,3 @@ func (e *experiment) compare(rt *rapid.T, f *flow.Flow, counts map[string]int, c
 		rt.Fatalf("%+v on node %s: the table says%s by %q, the oracle%s\n%v\n%s\n%#v", k, e.n.Name, word[got], path, word[want], *f, e.p.Nft(), c)
 	}
 }
-

@@ -16,6 +16,8 @@ import (
 type remote struct {
 	end    flow.End // one of them
 	family flow.Family
+	class  int    // of pods; else -1
+	atom   int    // of their addresses, see policy.Space
 	key    string // what they have in common
 	addrs  []netip.Addr
 }
@@ -23,15 +25,15 @@ type remote struct {
 // findRemotes groups all pods and nodes of the cluster with their addresses, and notes which addresses several have.
 func (b *builder) findRemotes() {
 	at := map[string]int{}
-	space := b.m.Space()
-	add := func(end flow.End, key string) {
-		family := flow.FamilyOf(end.Addr)
-		key = fmt.Sprint(key, " ", family, " ", space.Atom(end.Addr))
+	b.space = b.m.Space()
+	add := func(end flow.End, class int, key string) {
+		family, atom := flow.FamilyOf(end.Addr), b.space.Atom(end.Addr)
+		key = fmt.Sprint(key, " ", family, " ", atom)
 		n, ok := at[key]
 		if !ok {
 			n = len(b.remotes)
 			at[key] = n
-			b.remotes = append(b.remotes, remote{end: end, family: family, key: key})
+			b.remotes = append(b.remotes, remote{end: end, family: family, class: class, atom: atom, key: key})
 		}
 		b.remotes[n].addrs = append(b.remotes[n].addrs, end.Addr)
 	}
@@ -43,25 +45,28 @@ func (b *builder) findRemotes() {
 			continue // it is its node
 		}
 		for _, addr := range p.Addrs {
-			add(flow.End{Kind: flow.Pod, Index: i, Addr: addr}, "class "+strconv.Itoa(class))
+			add(flow.End{Kind: flow.Pod, Index: i, Addr: addr}, class, fmt.Sprint("class ", class))
 		}
 	}
 	for i := range s.Nodes {
 		for _, addr := range s.Nodes[i].Addrs {
-			add(flow.End{Kind: flow.Node, Index: i, Addr: addr}, "node "+strconv.Itoa(i))
+			add(flow.End{Kind: flow.Node, Index: i, Addr: addr}, -1, fmt.Sprint("node ", i))
 		}
 	}
 	b.owners = map[netip.Addr][]int{}
 	for i := range b.remotes {
 		for _, a := range b.remotes[i].addrs {
-			b.owners[a] = append(b.owners[a], i)
+			if b.owners[a] = append(b.owners[a], i); len(b.owners[a]) == 2 {
+				b.contested = append(b.contested, a)
+			}
 		}
 	}
+	slices.SortFunc(b.contested, netip.Addr.Compare)
 }
 
 // shares tells whether an address of a local pod is some other end's too, and notes it.
 func (b *builder) shares(addr netip.Addr, pod int) bool {
-	if len(b.owners[addr]) < 2 && !b.twice(addr) {
+	if len(b.owners[addr]) < 2 {
 		return false
 	}
 	p := &b.m.Snapshot().Pods[pod]
@@ -69,63 +74,64 @@ func (b *builder) shares(addr netip.Addr, pod int) bool {
 	return true
 }
 
-// twice tells whether two ends of one group have an address.
-func (b *builder) twice(addr netip.Addr) bool {
-	for _, i := range b.owners[addr] {
-		first := slices.Index(b.remotes[i].addrs, addr)
-		if slices.Contains(b.remotes[i].addrs[first+1:], addr) {
-			return true
-		}
-	}
-	return false
-}
-
-// table is what one direction of a group allows, by the address of the other end: segments divide all addresses of a
-// family, and rows are the addresses of pods and nodes for which something else holds.
+// table is what one direction of a group allows, by the other end. What is allowed is a number, see builder.number.
 type table struct {
-	segments [2][]segment // by family, from the first address to the last
-	rows     [2]map[netip.Addr]*row
+	sets     []int32      // of pods, that the rules name
+	segments [2][]segment // by family: all addresses, for those that are no pod's and no node's
+	remotes  []int        // by remote
+	extra    [2][]row     // further addresses
 }
 
-// segment is a range of addresses, and what is allowed where they are no pod's and no node's.
+// segment is a range of addresses.
 type segment struct {
 	first, last netip.Addr
-	allowed     netset.PortSet
+	allowed     int
 }
 
-// row is what is allowed for an address.
+// row is an address and what is allowed for it.
 type row struct {
-	allowed netset.PortSet
-	from    string // the group of ends that it stands for
+	addr    netip.Addr
+	allowed int
+}
+
+// number gives the same number for the same ports, so that tables compare quickly.
+func (b *builder) number(allowed netset.PortSet) int {
+	key := allowed.String()
+	n, ok := b.numbers[key]
+	if !ok {
+		n = len(b.allowed)
+		b.numbers[key] = n
+		b.allowed = append(b.allowed, allowed)
+	}
+	return n
 }
 
 // table asks the model about everything that may be at the other end.
 func (b *builder) table(g *group, d flow.Direction) *table {
-	out := &table{}
+	out := &table{sets: b.setsOf(b.m.ClassOf(g.pods[0]), d), remotes: make([]int, len(b.remotes))}
 	for f, family := range flow.Families {
 		out.segments[f] = b.segmentsOf(g, d, family)
-		out.rows[f] = map[netip.Addr]*row{}
 	}
-	known := map[string]netset.PortSet{}
-	sets := b.setsOf(b.m.ClassOf(g.pods[0]), d)
+	known := map[string]int{}
+	var key []byte
 	for i := range b.remotes {
 		r := &b.remotes[i]
-		key := b.signature(r, sets)
-		allowed, ok := known[key]
+		key = b.signature(key[:0], r, out.sets)
+		n, ok := known[string(key)]
 		if !ok {
-			allowed = decide(b.m, b.flowOf(g.pods[0], r.end, r.family, d), d)
-			known[key] = allowed
+			n = b.number(decide(b.m, b.flowOf(g.pods[0], r.end, r.family, d), d))
+			known[string(key)] = n
 		}
-		f := r.family - 1
-		for _, addr := range r.addrs {
-			if have := out.rows[f][addr]; have != nil { // two ends have it: what both may
-				have.allowed, have.from = have.allowed.Intersect(allowed), have.from+"|"+r.key
-				continue
-			}
-			out.rows[f][addr] = &row{allowed, r.key}
-		}
+		out.remotes[i] = n
 	}
-	out.thin()
+	for _, addr := range b.contested { // several ends have it: what all of them may
+		allowed := everything
+		for _, i := range b.owners[addr] {
+			allowed = allowed.Intersect(b.allowed[out.remotes[i]])
+		}
+		f := flow.FamilyOf(addr) - 1
+		out.extra[f] = append(out.extra[f], row{addr, b.number(allowed)})
+	}
 	return out
 }
 
@@ -133,34 +139,24 @@ func (b *builder) table(g *group, d flow.Direction) *table {
 // no Snapshot, such as a bridge's: it is the node's all the same.
 func (b *builder) nodeTable(g *group, d flow.Direction) *table {
 	out := &table{}
+	ask := func(own flow.End, family flow.Family) int {
+		return b.number(decide(b.m, b.flowOf(g.pods[0], own, family, d), d))
+	}
 	for f, family := range flow.Families {
 		own := flow.End{Kind: flow.Node, Index: b.node}
 		first := firstOf(family)
-		out.segments[f] = []segment{{first, lastOf(netip.PrefixFrom(first, 0)), decide(b.m, b.flowOf(g.pods[0], own, family, d), d)}}
-		out.rows[f] = map[netip.Addr]*row{}
+		out.segments[f] = []segment{{first, lastOf(netip.PrefixFrom(first, 0)), ask(own, family)}}
 		for _, own.Addr = range b.m.Snapshot().Nodes[b.node].Addrs {
 			if flow.FamilyOf(own.Addr) == family {
-				out.rows[f][own.Addr] = &row{decide(b.m, b.flowOf(g.pods[0], own, family, d), d), "this node"}
+				out.extra[f] = append(out.extra[f], row{own.Addr, ask(own, family)})
 			}
 		}
 	}
-	out.thin()
 	return out
 }
 
-// thin drops the rows that say what the segment around them says.
-func (t *table) thin() {
-	for f := range t.rows {
-		for addr, x := range t.rows[f] {
-			if x.allowed.Equal(t.at(f, addr)) {
-				delete(t.rows[f], addr)
-			}
-		}
-	}
-}
-
-// at gives what a segment allows.
-func (t *table) at(family int, addr netip.Addr) netset.PortSet {
+// at gives what the segment around an address allows.
+func (t *table) at(family int, addr netip.Addr) int {
 	list := t.segments[family]
 	i, found := slices.BinarySearchFunc(list, addr, func(s segment, a netip.Addr) int { return s.first.Compare(a) })
 	if !found {
@@ -185,20 +181,15 @@ func (b *builder) setsOf(class int, d flow.Direction) []int32 {
 
 // signature is the same for remotes that the rules about a group do not tell apart: by the sets that they are in, their
 // named ports, and the address. Nodes are told apart one by one.
-func (b *builder) signature(r *remote, sets []int32) string {
-	var key []byte
+func (b *builder) signature(key []byte, r *remote, sets []int32) []byte {
 	key = append(key, byte(r.family))
-	key = binary.AppendVarint(key, int64(b.m.Space().Atom(r.end.Addr)))
-	class := -1
-	if r.end.Kind == flow.Pod {
-		class = b.m.ClassOf(r.end.Index)
+	key = binary.AppendVarint(key, int64(r.atom))
+	if r.class < 0 {
+		return append(key, r.key...)
 	}
-	if class < 0 {
-		return string(append(key, r.key...))
-	}
-	key = binary.AppendUvarint(key, uint64(b.m.PortsOf(class)))
+	key = binary.AppendUvarint(key, uint64(b.m.PortsOf(r.class)))
 	for _, want := range []policy.Match{policy.Yes, policy.Maybe} {
-		in := b.m.SetsOf(class, want)
+		in := b.m.SetsOf(r.class, want)
 		for i, set := range sets {
 			if _, ok := slices.BinarySearch(in, set); ok {
 				key = binary.AppendUvarint(key, uint64(i))
@@ -206,7 +197,39 @@ func (b *builder) signature(r *remote, sets []int32) string {
 		}
 		key = append(key, 0xff)
 	}
-	return string(key)
+	return key
+}
+
+// membersOf lists the remotes of a family that are surely in a set of pods, and how many addresses they have.
+func (b *builder) membersOf(set int32, family flow.Family) *members {
+	k := memberKey{set, family}
+	if m := b.members[k]; m != nil {
+		return m
+	}
+	m := &members{}
+	for i := range b.remotes {
+		r := &b.remotes[i]
+		if r.family != family || r.class < 0 {
+			continue
+		}
+		if _, ok := slices.BinarySearch(b.m.SetsOf(r.class, policy.Yes), set); ok {
+			m.remotes = append(m.remotes, i)
+			m.addrs += len(r.addrs)
+		}
+	}
+	b.members[k] = m
+	return m
+}
+
+type memberKey struct {
+	set    int32
+	family flow.Family
+}
+
+type members struct {
+	remotes []int
+	addrs   int
+	name    string // of the set in the table, once it is there
 }
 
 // eachRule visits every rule that applies to a class.
@@ -261,8 +284,8 @@ func (b *builder) segmentsOf(g *group, d flow.Direction, family flow.Family) []s
 		if i+1 < len(starts) {
 			last = starts[i+1].Prev()
 		}
-		allowed := decide(b.m, b.flowOf(g.pods[0], flow.End{Kind: flow.Address, Addr: first}, family, d), d)
-		if n := len(out); n > 0 && out[n-1].allowed.Equal(allowed) {
+		allowed := b.number(decide(b.m, b.flowOf(g.pods[0], flow.End{Kind: flow.Address, Addr: first}, family, d), d))
+		if n := len(out); n > 0 && out[n-1].allowed == allowed {
 			out[n-1].last = last
 			continue
 		}
