@@ -106,7 +106,12 @@ func (b *builder) sharedSets(t *table, family flow.Family) shared {
 // exceptions lists the addresses that would not get their own verdict from sets and ranges.
 func (b *builder) exceptions(t *table, family flow.Family, s shared) []row {
 	f := int(family - 1)
-	out := slices.Clone(t.extra[f]) // few, and always exact
+	var out []row
+	for _, x := range t.extra[f] {
+		if len(s.sets) > 0 || t.at(f, x.addr) != x.allowed { // an address that several ends have may be in a set
+			out = append(out, x)
+		}
+	}
 	for i := range t.remotes {
 		r := &b.remotes[i]
 		if r.family != family {
