@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -25,6 +27,9 @@ type Node struct {
 func New(m *policy.Model, n *Node) *Program {
 	b := &builder{m: m, n: n, node: m.Snapshot().NodeIndex(n.Name), p: &Program{}, portChains: map[string]string{}, closedChains: map[string]bool{},
 		numbers: map[string]int{}, members: map[memberKey]*members{}}
+	if slices.ContainsFunc(m.Snapshot().AccessPolicies, func(p cluster.AccessPolicy) bool { return p.Spec.Project.Network }) {
+		b.l = layers.New(m)
+	}
 	b.findRemotes()
 	b.findLocals()
 	for i := range b.groups {
@@ -38,6 +43,7 @@ func New(m *policy.Model, n *Node) *Program {
 
 type builder struct {
 	m    *policy.Model
+	l    *layers.Model // nil where no access policy is projected into the network
 	n    *Node
 	node int // its index in the Snapshot, or -1
 	p    *Program
@@ -79,7 +85,7 @@ func (b *builder) findLocals() {
 		if class < 0 || p.NodeName != b.n.Name || p.Template {
 			continue
 		}
-		key := b.groupKey(class)
+		key := b.groupKey(class) + b.projections(i)
 		n, ok := at[key]
 		if !ok {
 			n = len(b.groups)
@@ -88,6 +94,18 @@ func (b *builder) findLocals() {
 		}
 		b.groups[n].pods = append(b.groups[n].pods, i)
 	}
+}
+
+// projections names what of projected access policies counts for a pod: those that name it, and its account.
+func (b *builder) projections(pod int) string {
+	if b.l == nil {
+		return ""
+	}
+	key := "account" + b.account(pod) + "\n"
+	for _, i := range b.l.Naming(pod) {
+		key += "access " + b.m.Snapshot().AccessPolicies[i].String() + "\n"
+	}
+	return key
 }
 
 // groupKey names everything by which the model may tell pods apart as subjects.

@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/oracle"
 	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
@@ -42,6 +43,7 @@ type experiment struct {
 }
 
 func newExperiment(s *cluster.Snapshot, o oracle.Options, node int) *experiment {
+	s.Facts.TrustDomain = o.TrustDomain
 	m := policy.Compile(s, policy.Options{Strict: o.Strict, PodCIDRs: o.PodCIDRs, BlockMetadata: o.BlockMetadata, Azure: o.Azure})
 	e := &experiment{s: s, o: o, n: nodeOf(s, s.Nodes[node].Name), node: node, owners: map[netip.Addr]int{}}
 	e.p = program.New(m, e.n)
@@ -115,15 +117,16 @@ func (e *experiment) has(end flow.End) bool {
 // want gives what the oracle says of the directions that this node decides.
 func (e *experiment) want(f *flow.Flow) (accepted, skipped bool) {
 	a := oracle.Ask(e.s, e.o, *f)
+	all := oracle.AskLayers(e.s, e.o, *f, layers.ByAddress) // projections count in the network (L24)
 	accepted = true
 	if e.link(f.From) != "" {
 		if len(e.s.Pods[f.From.Index].Addrs) == 0 { // S28 lets it pass; a node keeps it closed until its address is known
 			return false, a.Skipped
 		}
-		accepted = a.Egress.Verdict == flow.Allowed
+		accepted = a.Egress.Verdict == flow.Allowed && all.Answers[oracle.NetworkEgress] <= oracle.Allow
 	}
 	if e.link(f.To) != "" {
-		accepted = accepted && a.Ingress.Verdict == flow.Allowed
+		accepted = accepted && a.Ingress.Verdict == flow.Allowed && all.Answers[oracle.NetworkIngress] <= oracle.Allow
 	}
 	return accepted, a.Skipped
 }
@@ -133,16 +136,28 @@ func TestOracle(t *testing.T) {
 	for _, from := range []int{64, 1} { // the second puts every set of pods into the table
 		t.Run(fmt.Sprint("shared from ", from), func(t *testing.T) {
 			defer program.ShareFrom(from)()
-			testOracle(t)
+			testOracle(t, world.UnevaluatedCases(24))
 		})
 	}
 }
 
-func testOracle(t *testing.T) {
+// TestProjections is TestOracle where access policies are projected into the network.
+func TestProjections(t *testing.T) {
+	testOracle(t, rapid.Custom(func(rt *rapid.T) world.Case {
+		c := world.LayeredCases(24).Draw(rt, "layered")
+		out := world.Case{World: c.World, Options: c.Options}
+		for _, q := range c.Questions {
+			out.Flows = append(out.Flows, q.Flow)
+		}
+		return out
+	}))
+}
+
+func testOracle(t *testing.T, cases *rapid.Generator[world.Case]) {
 	counts := map[string]int{}
 	for end := time.Now().Add(world.Soak(t, 8*time.Second, 4)); time.Now().Before(end) && !t.Failed(); {
 		rapid.Check(t, func(rt *rapid.T) {
-			c := world.UnevaluatedCases(24).Draw(rt, "case")
+			c := cases.Draw(rt, "case")
 			s := c.World.Snapshot()
 			if len(s.Nodes) == 0 || c.Options.NotEnforced {
 				return

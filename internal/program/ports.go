@@ -9,25 +9,39 @@ import (
 
 	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
+	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
-	"sallyport.dev/sallyport/internal/policy"
 )
 
 // everything is what a direction allows that says nothing.
 var everything = netset.EveryPort()
 
-// decide asks the model about one direction between ends. What is not surely allowed is closed: unknown and ambiguous
-// verdicts too, because the kernel has to do one or the other.
-func decide(m *policy.Model, f flow.Flow, d flow.Direction) netset.PortSet {
+// decide asks about one direction between ends: network policies, and access policies that are projected into the network
+// (docs/layers.md, L24). What is not surely allowed is closed: unknown and ambiguous verdicts too, because the kernel has to
+// do one or the other.
+func (b *builder) decide(f flow.Flow, d flow.Direction) netset.PortSet {
 	var out netset.PortSet
-	cuts := m.CutsFor(&f)
+	cuts := b.m.CutsFor(&f)
+	if b.l != nil {
+		b.l.AddCuts(&cuts, &f)
+	}
 	for _, e := range cuts.Pieces(everything) {
 		f.Proto, f.Port = e.Proto, e.Range.First
-		if eval.Side(m, &f, d) == flow.Allowed {
+		if eval.Side(b.m, &f, d) == flow.Allowed && !b.projected(&f, d) {
 			out.Add(e.Proto, e.Range)
 		}
 	}
 	return out
+}
+
+// projected tells whether a projection does not surely let a flow through in a direction.
+func (b *builder) projected(f *flow.Flow, d flow.Direction) bool {
+	if b.l == nil {
+		return false
+	}
+	open := eval.Direction{Verdict: flow.Allowed}
+	all := b.l.Decide(&eval.Decision{Flow: *f, Verdict: flow.Allowed, Egress: open, Ingress: open}, layers.ByAddress)
+	return all.Steps[layers.NetworkEgress+layers.Layer(d-flow.Egress)].Answer > layers.Allow
 }
 
 // portChain is the chain that lets through what a decision allows.

@@ -45,7 +45,7 @@ func (b *builder) findRemotes() {
 			continue // it is its node
 		}
 		for _, addr := range p.Addrs {
-			add(flow.End{Kind: flow.Pod, Index: i, Addr: addr}, class, fmt.Sprint("class ", class))
+			add(flow.End{Kind: flow.Pod, Index: i, Addr: addr}, class, fmt.Sprint("class ", class, b.account(i)))
 		}
 	}
 	for i := range s.Nodes {
@@ -106,6 +106,23 @@ func (b *builder) number(allowed netset.PortSet) int {
 	return n
 }
 
+// account names the service account of a pod where projections ask for it.
+func (b *builder) account(pod int) string {
+	if b.l == nil {
+		return ""
+	}
+	p := &b.m.Snapshot().Pods[pod]
+	return fmt.Sprintf(" %s/%s ", p.Namespace, p.Account)
+}
+
+// subject gives a pod of the group that is not the other end itself, if there is one: a pod and itself are another matter.
+func (b *builder) subject(g *group, r *remote) int {
+	if r.end.Kind == flow.Pod && r.end.Index == g.pods[0] && len(g.pods) > 1 {
+		return g.pods[1]
+	}
+	return g.pods[0]
+}
+
 // table asks the model about everything that may be at the other end.
 func (b *builder) table(g *group, d flow.Direction) *table {
 	out := &table{sets: b.setsOf(b.m.ClassOf(g.pods[0]), d), remotes: make([]int, len(b.remotes))}
@@ -119,7 +136,7 @@ func (b *builder) table(g *group, d flow.Direction) *table {
 		key = b.signature(key[:0], r, out.sets)
 		n, ok := known[string(key)]
 		if !ok {
-			n = b.number(decide(b.m, b.flowOf(g.pods[0], r.end, r.family, d), d))
+			n = b.number(b.decide(b.flowOf(b.subject(g, r), r.end, r.family, d), d))
 			known[string(key)] = n
 		}
 		out.remotes[i] = n
@@ -140,7 +157,7 @@ func (b *builder) table(g *group, d flow.Direction) *table {
 func (b *builder) nodeTable(g *group, d flow.Direction) *table {
 	out := &table{}
 	ask := func(own flow.End, family flow.Family) int {
-		return b.number(decide(b.m, b.flowOf(g.pods[0], own, family, d), d))
+		return b.number(b.decide(b.flowOf(g.pods[0], own, family, d), d))
 	}
 	for f, family := range flow.Families {
 		own := flow.End{Kind: flow.Node, Index: b.node}
@@ -188,6 +205,7 @@ func (b *builder) signature(key []byte, r *remote, sets []int32) []byte {
 		return append(key, r.key...)
 	}
 	key = binary.AppendUvarint(key, uint64(b.m.PortsOf(r.class)))
+	key = append(key, b.account(r.end.Index)...)
 	for _, want := range []policy.Match{policy.Yes, policy.Maybe} {
 		in := b.m.SetsOf(r.class, want)
 		for i, set := range sets {
@@ -273,6 +291,11 @@ func (b *builder) segmentsOf(g *group, d flow.Direction, family flow.Family) []s
 			}
 		}
 	})
+	if b.l != nil && d == flow.Egress {
+		for _, p := range b.l.Prefixes() {
+			cutAt(p)
+		}
+	}
 	for _, m := range b.m.MetadataPorts() {
 		cutAt(netip.PrefixFrom(m.Addr(), m.Addr().BitLen()))
 	}
@@ -284,7 +307,7 @@ func (b *builder) segmentsOf(g *group, d flow.Direction, family flow.Family) []s
 		if i+1 < len(starts) {
 			last = starts[i+1].Prev()
 		}
-		allowed := b.number(decide(b.m, b.flowOf(g.pods[0], flow.End{Kind: flow.Address, Addr: first}, family, d), d))
+		allowed := b.number(b.decide(b.flowOf(g.pods[0], flow.End{Kind: flow.Address, Addr: first}, family, d), d))
 		if n := len(out); n > 0 && out[n-1].allowed == allowed {
 			out[n-1].last = last
 			continue
