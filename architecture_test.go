@@ -64,7 +64,7 @@ type forbid struct {
 
 var arrows = []forbid{
 	{
-		[]string{"internal/policy", "internal/eval", "internal/layers", "internal/failure", "internal/cover", "internal/lint", "internal/explain", "internal/question", "internal/analyze", "internal/expect", "internal/cluster", "internal/flow", "internal/netset", "internal/names", "internal/platform", "internal/azure"},
+		[]string{"internal/policy", "internal/eval", "internal/layers", "internal/failure", "internal/cover", "internal/lint", "internal/explain", "internal/question", "internal/analyze", "internal/expect", "internal/cluster", "internal/flow", "internal/netset", "internal/names", "internal/platform", "internal/azure", "internal/program"},
 		[]string{"k8s.io/client-go/", "github.com/google/nftables", "github.com/vishvananda/netlink", "net/http", "os", "os/", "log", "log/", "time"},
 		"the core is pure: no I/O, clock or log, so that a prediction depends on its input only",
 	},
@@ -102,6 +102,11 @@ var arrows = []forbid{
 		[]string{"internal/question", "internal/explain", "internal/platform", "internal/expect", "internal/analyze", "internal/cover", "internal/lint"},
 		[]string{module + "/internal/report", module + "/internal/source/"},
 		"answers and explanations are facts: how they are read or rendered is not theirs to know",
+	},
+	{
+		[]string{"internal/program"},
+		[]string{module + "/internal/report", module + "/internal/source/", module + "/internal/question", module + "/internal/analyze"},
+		"a program is what the model comes to on a node: who loads it and who asks about it is below it",
 	},
 	{
 		[]string{"internal/azure"},

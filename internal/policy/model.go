@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -310,4 +311,10 @@ func (m *Model) BlockedMetadata(to netip.Addr, proto netset.Proto, port uint16) 
 		return true
 	}
 	return m.opts.Azure && to == AzureWire && proto == netset.TCP && slices.Contains(AzureWirePorts[:], port)
+}
+
+// SetText names a set of pods by its selectors, alike for the same selectors in every model.
+func (m *Model) SetText(set int32) string {
+	s := &m.sets[set]
+	return fmt.Sprintf("%q %q %q", s.namespace, s.namespaces, s.pods)
 }
