@@ -241,7 +241,8 @@ func (b *builder) hooks() {
 	const unknown = "closed_interface"
 	strange := Rule{Match: FromInterface, Set: "interfaces", Negated: true, Verdict: Verdict{Goto, unknown}, Comment: "a pod that is not programmed yet"}
 	own := Rule{Match: FromInterface, Set: "pod_interfaces", Verdict: Verdict{Jump, "sources"}}
-	forward := slices.Concat(open, []Rule{strange, {Match: ToInterface, Set: "interfaces", Negated: true, Verdict: Verdict{Goto, unknown}}, own})
+	forward := slices.Concat(open, []Rule{strange, {Match: ToInterface, Set: "interfaces", Negated: true, Verdict: Verdict{Goto, unknown}}, own,
+		{Match: ToInterface, Set: "pod_interfaces", Verdict: Verdict{Jump, "targets"}}})
 	input := slices.Concat(open, []Rule{{Match: FromLoopback, Verdict: Verdict{Act: Accept}}, strange, own})
 	output := slices.Clone(open)
 	for _, d := range flow.Directions {
@@ -261,6 +262,11 @@ func (b *builder) hooks() {
 			{Match: InterfaceAndIP4, Set: "sources4", Verdict: Verdict{Act: Return}},
 			{Match: InterfaceAndIP6, Set: "sources6", Verdict: Verdict{Act: Return}},
 			denied("source", "not an address of the pod that it comes from"),
+		}},
+		Chain{Name: "targets", Rules: []Rule{
+			{Match: TargetAndIP4, Set: "sources4", Verdict: Verdict{Act: Return}},
+			{Match: TargetAndIP6, Set: "sources6", Verdict: Verdict{Act: Return}},
+			denied("target", "an address that is not known to be that pod's, which no policy could be asked about"),
 		}})
 }
 

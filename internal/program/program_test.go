@@ -139,6 +139,10 @@ func TestPackets(t *testing.T) {
 		{"a pod reaches its node", packet(db, netip.MustParseAddr("192.0.2.1"), 10250, func(k *program.Packet) { k.Hook, k.Out = program.Input, "" }), true, ""},
 		{"a pod that is closed for egress does not reach others", packet(db, web, 80, nil), false, "log prefix"},
 		{"through its own Service back to itself", packet(db, db, 5432, nil), false, "log prefix"},
+		{"an address of a pod that nobody knows yet", packet(web, netip.MustParseAddr("10.1.0.99"), 80, func(k *program.Packet) { k.Out = at(db) }), false, "target"},
+		{"what a router says, from a pod", packet(web, db, 0, func(k *program.Packet) {
+			k.Src, k.Dst, k.Proto = netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fd00::6"), netset.Other
+		}), false, "source"},
 		{"loopback", program.Packet{Hook: program.Input, In: "lo", Src: netip.MustParseAddr("127.0.0.1"), Dst: netip.MustParseAddr("127.0.0.1"), Proto: netset.TCP, Port: 1}, true, "lo"},
 	} {
 		got, path, err := e.p.Try(&c.packet)

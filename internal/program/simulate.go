@@ -132,9 +132,9 @@ func (t *trial) holds(r *Rule) (bool, error) {
 // can tells whether the packet has what is looked up.
 func (t *trial) can(m Match) bool {
 	switch m {
-	case Source4, InterfaceAndIP4, Destination4:
+	case Source4, InterfaceAndIP4, Destination4, TargetAndIP4:
 		return t.k.Src.Is4()
-	case Source6, InterfaceAndIP6, Destination6:
+	case Source6, InterfaceAndIP6, Destination6, TargetAndIP6:
 		return t.k.Src.Is6()
 	case ProtocolAndPort:
 		return t.k.Proto.HasPorts()
@@ -168,6 +168,8 @@ func (t *trial) is(m Match, e *Element) bool {
 		return within(k.Dst)
 	case InterfaceAndIP4, InterfaceAndIP6:
 		return e.Interface == k.In && within(k.Src)
+	case TargetAndIP4, TargetAndIP6:
+		return e.Interface == k.Out && within(k.Dst)
 	case ProtocolAndPort:
 		return e.Proto == k.Proto && e.Ports.Contains(k.Port)
 	}

@@ -115,7 +115,7 @@ const (
 	Always          Match = iota
 	Established           // a packet of a connection that was let in (S19)
 	RelatedError          // an ICMP error that belongs to one
-	NeighbourTalk         // neighbour discovery, multicast listeners, packet too big (S20)
+	NeighbourTalk         // neighbours, multicast listeners, packet too big (S20); not what only routers say
 	FromInterface         // the interface that it came in by
 	ToInterface           // the interface that it goes out by
 	FromLoopback          // it came in by lo
@@ -125,6 +125,8 @@ const (
 	Destination6          // IPv6
 	InterfaceAndIP4       // IPv4: interface and source address together
 	InterfaceAndIP6       // IPv6
+	TargetAndIP4          // IPv4: the interface that it goes out by and the destination address together
+	TargetAndIP6          // IPv6
 	WithPorts             // the protocol is TCP, UDP or SCTP
 	ProtocolAndPort       // its protocol and destination port
 )

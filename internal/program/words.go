@@ -101,14 +101,15 @@ func (c *Chain) print(w *strings.Builder) {
 	w.WriteString("\t}\n")
 }
 
-// neighbourTypes are the ICMPv6 messages without which IPv6 does not work (S20).
-const neighbourTypes = "{ packet-too-big, mld-listener-query, mld-listener-report, mld-listener-done, nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, nd-redirect, mld2-listener-report }"
+// neighbourTypes are the ICMPv6 messages without which IPv6 does not work (S20). Advertisements of routers and redirects are
+// not among them: from an uplink they pass anyway, and from a pod they would be a way to bend the node's routes.
+const neighbourTypes = "{ packet-too-big, mld-listener-query, mld-listener-report, mld-listener-done, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report }"
 
 var matchWords = [...]string{
 	Always: "", Established: "ct state established", RelatedError: "meta l4proto { icmp, ipv6-icmp } ct state related",
 	NeighbourTalk: "icmpv6 type " + neighbourTypes, FromInterface: "iifname", ToInterface: "oifname", FromLoopback: `iifname "lo"`,
 	Source4: "ip saddr", Source6: "ip6 saddr", Destination4: "ip daddr", Destination6: "ip6 daddr", InterfaceAndIP4: "iifname . ip saddr",
-	InterfaceAndIP6: "iifname . ip6 saddr", WithPorts: "meta l4proto { tcp, udp, sctp }", ProtocolAndPort: "meta l4proto . th dport",
+	InterfaceAndIP6: "iifname . ip6 saddr", TargetAndIP4: "oifname . ip daddr", TargetAndIP6: "oifname . ip6 daddr", WithPorts: "meta l4proto { tcp, udp, sctp }", ProtocolAndPort: "meta l4proto . th dport",
 }
 
 // String gives the rule as nft reads it.
