@@ -212,7 +212,13 @@ func (e *experiment) flows(drawn []flow.Flow) []flow.Flow {
 	return out
 }
 
-func (e *experiment) compare(rt *rapid.T, f *flow.Flow, counts map[string]int, c world.Case) {
+// failer is a test, drawn or not.
+type failer interface {
+	Fatalf(format string, args ...any)
+	Fatal(args ...any)
+}
+
+func (e *experiment) compare(rt failer, f *flow.Flow, counts map[string]int, c world.Case) {
 	k, ok := e.packet(f)
 	self := f.From.Kind == flow.Pod && f.To.Kind == flow.Pod && f.From.Index == f.To.Index
 	if !ok || self && !f.ViaService {
