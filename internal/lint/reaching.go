@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
 )
 
 // crowd is pods that nothing tells apart: no rule by their labels or addresses, and no layer by what is issued to
@@ -140,11 +141,19 @@ func (r *run) anyOf(pod int, goals []goal, is func(*passage) bool) bool {
 	return false
 }
 
+// servicesSpace divides addresses by policies and by services alike. It takes all of both to make, so it is made once.
+func (r *run) servicesSpace() *policy.Space {
+	if r.facts.space == nil {
+		r.facts.space = r.Model.Space(r.layers().Prefixes()...)
+	}
+	return r.facts.space
+}
+
 // serviceGoals are an address of each region that a service may have.
 func (r *run) serviceGoals(i int) []goal {
 	x := r.layers().Service(i)
 	var out []goal
-	space := r.Model.Space(r.layers().Prefixes()...)
+	space := r.servicesSpace()
 	add := func(a netip.Addr) {
 		out = append(out, goal{cover.End{End: flow.End{Kind: flow.Address, Addr: a}, Family: flow.FamilyOf(a)}, i, x.Ports})
 	}
