@@ -79,6 +79,9 @@ func (r *run) mayAsk() bool {
 	return r.facts.asked[r.rule] <= maxAsked
 }
 
+// exhausted tells whether the rule was refused a question.
+func (r *run) exhausted() bool { return r.facts.asked[r.rule] > maxAsked }
+
 // closed tells whether a flow is surely denied.
 func (r *run) closed(f *flow.Flow) bool {
 	return r.decided(f, flow.Egress) == flow.Denied || r.decided(f, flow.Ingress) == flow.Denied

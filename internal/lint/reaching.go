@@ -119,7 +119,11 @@ func (r *run) passages(pod int, goals []goal) iter.Seq2[*flow.Flow, *passage] {
 	}
 }
 
+// eachPiece gives, where no more may be asked, one passage of which nothing is known: it neither arrives nor is stopped.
 func (r *run) eachPiece(f *flow.Flow, g *goal, yield func(*flow.Flow, *passage) bool) bool {
+	if r.exhausted() {
+		return yield(f, &passage{network: flow.Unknown})
+	}
 	cuts := r.Model.CutsFor(f)
 	r.layers().AddCuts(&cuts, f)
 	for _, e := range cuts.Pieces(g.ports) {
