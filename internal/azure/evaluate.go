@@ -52,11 +52,7 @@ func (ev evaluation) plain(v any) node {
 
 // spend counts work against what one import may do.
 func (ev evaluation) spend(size int) bool {
-	ev.at.steps += 1 + size/64
-	if ev.at.steps > maxSteps {
-		ev.fail("the expressions of this template take more than %d steps", maxSteps)
-	}
-	return ev.at.err == nil
+	return ev.at.work(size)
 }
 
 // evaluate gives what an expression stands for. Whatever it cannot tell is a problem, never a guess.
@@ -79,16 +75,23 @@ func (n node) evaluate(text string) node {
 	return out
 }
 
+// run evaluates a part of an expression. What uses a text looks at all of it, so that it counts by its length.
 func (ev evaluation) run(e *expression) node {
+	var out node
 	switch {
 	case ev.at.err != nil:
 		return ev.plain(nil)
 	case e.of != nil:
-		return ev.part(ev.run(e.of).value(), ev.run(e.index).value().v)
+		out = ev.part(ev.run(e.of).value(), ev.run(e.index).value().v)
 	case e.call != "":
-		return ev.call(e)
+		out = ev.call(e)
+	default:
+		return ev.plain(e.literal)
 	}
-	return ev.plain(e.literal)
+	if text, ok := out.v.(string); ok && !ev.spend(len(text)) {
+		return ev.plain(nil)
+	}
+	return out
 }
 
 // part is an access to a field of an object or an entry of a list.

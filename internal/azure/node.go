@@ -38,6 +38,15 @@ func (n node) fail(format string, args ...any) {
 	n.err = n.file.errorf("%s", text)
 }
 
+// work counts steps against what one import may do, and tells whether it may go on.
+func (n node) work(size int) bool {
+	n.steps += 1 + size/64
+	if n.steps > maxSteps {
+		n.fail("what this template asks for takes more than %d steps (hint: %s)", maxSteps, deployed)
+	}
+	return n.err == nil
+}
+
 // value gives the node with its expression evaluated, if it is one.
 func (n node) value() node {
 	text, ok := n.v.(string)
@@ -85,12 +94,17 @@ func (n node) prop(name string) node {
 	return n.child(name)
 }
 
-// items gives the entries of a list; there are none in what is absent.
+// items gives the entries of a list; there are none in what is absent. Expressions can ask for one list any number of
+// times, so that each time counts.
 func (n node) items() []node {
+	templated := n.scope != nil
 	n = n.value()
 	list, ok := n.v.([]any)
 	if !ok && n.v != nil {
 		n.fail("a list is wanted, not %s", kindOf(n.v))
+	}
+	if templated && !n.work(len(list)) {
+		return nil
 	}
 	out := make([]node, len(list))
 	for i, v := range list {

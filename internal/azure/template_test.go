@@ -322,7 +322,11 @@ func TestBounds(t *testing.T) {
 	}
 	for _, c := range []struct{ name, variables, resources, want string }{
 		{"a text that doubles", doubling("concat(variables('%'), variables('%'))", `"0123456789"`), `{"type": "Microsoft.Sql/servers", "name": "[variables('v40')]"}`, "it makes a text of more than 65536 bytes"},
-		{"work that doubles", doubling("or(variables('%'), variables('%'))", "false"), `{"type": "Microsoft.Sql/servers", "name": "s", "condition": "[variables('v40')]"}`, "take more than 100000 steps"},
+		{"work that doubles", doubling("or(variables('%'), variables('%'))", "false"), `{"type": "Microsoft.Sql/servers", "name": "s", "condition": "[variables('v40')]"}`, "takes more than 100000 steps"},
+		{"a long text that is asked again and again", `"v": "` + strings.Repeat("<", 1<<20) + `"`,
+			`{"type": "Microsoft.Sql/servers", "name": "s", "condition": "[and(` + strings.Repeat("not(equals(variables('v'), 'x')), ", 100) + `false())]"}`, "takes more than 100000 steps"},
+		{"a long list that is read again and again", `"v": [{}` + strings.Repeat(", {}", 9_999) + `]`,
+			strings.Repeat(`{"type": "Microsoft.Network/privateEndpoints", "name": "p", "properties": {"privateLinkServiceConnections": "[variables('v')]"}}, `, 1000) + sqlServer, "takes more than 100000 steps"},
 		{"servers without end", "", strings.Join(servers, ","), "more than 100 servers"},
 		{"resources without end", "", strings.Repeat(sqlServer+",", maxResources) + sqlServer, "resources[5000]: more than 5000 resources that would be read"},
 	} {
@@ -330,5 +334,16 @@ func TestBounds(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 1000 {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// TestBoundOfParameters: the values that a parameter may have are compared only so often.
+func TestBoundOfParameters(t *testing.T) {
+	values := strings.Repeat(`"a", `, 10_000) + `"v"`
+	rule := `{"type": "Microsoft.Sql/servers/firewallRules", "name": "s/r", "condition": "[equals(parameters('p'), 'x')]"}, `
+	template := &File{"--template", "t.json", []byte(`{"parameters": {"p": {"allowedValues": [` + values + `]}}, "resources": [` + strings.Repeat(rule, 1000) + sqlServer + `]}`)}
+	_, err := FromTemplate(template, &File{"--parameters", "p.json", []byte(`{"parameters": {"p": {"value": "v"}}}`)})
+	if want := "takes more than 100000 steps"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -17,13 +17,14 @@ type azure struct {
 	snap       *cluster.Snapshot
 	accounts   map[name]*cluster.ServiceAccount
 	identities map[name]*cluster.AzureIdentity
-	bindings   map[string][]int // by the label's value, indices in the Snapshot
-	exceptions map[string][]int // by namespace, indices in the Snapshot
+	bindings   map[string][]int   // by the label's value, indices in the Snapshot
+	exceptions map[string][]int   // by namespace, indices in the Snapshot
+	byLabel    map[name]*identity // what bindings give, by namespace and the label's value; see bound
 }
 
 func newAzure(s *cluster.Snapshot) *azure {
 	a := &azure{snap: s, accounts: map[name]*cluster.ServiceAccount{}, identities: map[name]*cluster.AzureIdentity{},
-		bindings: map[string][]int{}, exceptions: map[string][]int{}}
+		bindings: map[string][]int{}, exceptions: map[string][]int{}, byLabel: map[name]*identity{}}
 	for i := range s.Accounts {
 		x := &s.Accounts[i]
 		a.accounts[name{x.Namespace, x.Name}] = x
@@ -58,26 +59,32 @@ type anyGrant struct {
 	ref Ref
 }
 
-// issue adds what a pod is issued, and gives a key that is the same for pods of one account to which the same is issued.
-func (a *azure) issue(p *cluster.Pod, to *identity) (key string) {
+// key is the same for pods of one account to which the same is issued. It is asked of every pod, and makes no grants.
+func (a *azure) key(p *cluster.Pod) (key string) {
 	if p.EntraToken {
 		key = "entra"
+	}
+	if i := a.excepting(p); i >= 0 {
+		key += " except " + a.snap.AzureExceptions[i].Name
+	} else if value := p.Labels[cluster.BindingLabel]; !p.HostNetwork && value != "" && len(a.bindings[value]) > 0 {
+		key += " bound " + value
+	}
+	return key
+}
+
+// issue adds what a pod is issued.
+func (a *azure) issue(p *cluster.Pod, to *identity) {
+	if p.EntraToken {
 		a.entra(p, to)
 	}
 	switch i := a.excepting(p); {
 	case i >= 0:
-		x := &a.snap.AzureExceptions[i]
-		key += " except " + x.Name
-		to.any = append(to.any, anyGrant{NodeIdentity, exceptionRef(x, "spec.podLabels")})
+		to.any = append(to.any, anyGrant{NodeIdentity, exceptionRef(&a.snap.AzureExceptions[i], "spec.podLabels")})
 	case p.HostNetwork:
 		a.node(to)
 	default:
-		if value := p.Labels[cluster.BindingLabel]; value != "" && len(a.bindings[value]) > 0 {
-			key += " bound " + value
-			a.bound(p, a.bindings[value], to)
-		}
+		a.bound(p, to)
 	}
-	return key
 }
 
 // entra is L13.
@@ -103,27 +110,50 @@ func (a *azure) entra(p *cluster.Pod, to *identity) {
 	to.azure = append(to.azure, azureGrant{v1alpha1.AzureIdentity{ClientID: *x.EntraClient, TenantID: tenant}, nil, []Ref{ref}})
 }
 
-// bound is L14, for bindings whose selector is the pod's label.
-func (a *azure) bound(p *cluster.Pod, bindings []int, to *identity) {
-	for _, i := range bindings {
-		b := &a.snap.AzureBindings[i]
-		x := a.given(p, b)
-		if x == nil {
-			continue
-		}
-		by := []Ref{{Kind: "AzureIdentityBinding", Namespace: b.Namespace, Name: b.Name, Origin: b.Origin},
-			{Kind: "AzureIdentity", Namespace: x.Namespace, Name: x.Name, Origin: x.Origin}}
-		g := azureGrant{v1alpha1.AzureIdentity{ClientID: x.ClientID}, nil, by}
-		if x.Type == 1 || x.Type == 2 {
-			g.TenantID = x.TenantID
-		}
-		if x.Type < 0 || x.Type > 2 || !isUUID(g.ClientID) || g.TenantID != "" && !isUUID(g.TenantID) {
-			by[1].Path, by[1].Origin = "spec", x.Origin.At("spec")
-			to.any = append(to.any, anyGrant{NotUnderstood, by[1]})
-			continue
-		}
-		to.azure = append(to.azure, g)
+// bound is L14. The label alone decides in a namespace, so that its pods share the grants, of whatever account they are.
+func (a *azure) bound(p *cluster.Pod, to *identity) {
+	value := p.Labels[cluster.BindingLabel]
+	if value == "" || len(a.bindings[value]) == 0 {
+		return
 	}
+	at := name{p.Namespace, value}
+	got := a.byLabel[at]
+	if got == nil {
+		got = &identity{}
+		for _, i := range a.bindings[value] {
+			a.bind(p, &a.snap.AzureBindings[i], got)
+		}
+		a.byLabel[at] = got
+	}
+	to.azure, to.any = joined(to.azure, got.azure), joined(to.any, got.any)
+}
+
+// joined puts one list behind another, and copies neither where the other is empty.
+func joined[T any](list, more []T) []T {
+	if len(list) == 0 {
+		return slices.Clip(more)
+	}
+	return append(list, more...)
+}
+
+// bind adds what one binding gives to a pod with its label.
+func (a *azure) bind(p *cluster.Pod, b *cluster.AzureIdentityBinding, to *identity) {
+	x := a.given(p, b)
+	if x == nil {
+		return
+	}
+	by := []Ref{{Kind: "AzureIdentityBinding", Namespace: b.Namespace, Name: b.Name, Origin: b.Origin},
+		{Kind: "AzureIdentity", Namespace: x.Namespace, Name: x.Name, Origin: x.Origin}}
+	g := azureGrant{v1alpha1.AzureIdentity{ClientID: x.ClientID}, nil, by}
+	if x.Type == 1 || x.Type == 2 {
+		g.TenantID = x.TenantID
+	}
+	if x.Type < 0 || x.Type > 2 || !isUUID(g.ClientID) || g.TenantID != "" && !isUUID(g.TenantID) {
+		by[1].Path, by[1].Origin = "spec", x.Origin.At("spec")
+		to.any = append(to.any, anyGrant{NotUnderstood, by[1]})
+		return
+	}
+	to.azure = append(to.azure, g)
 }
 
 // given finds the identity that a binding gives to a pod with its label; nil if it gives none.

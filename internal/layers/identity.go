@@ -76,8 +76,7 @@ func (l *Model) identify() {
 			}
 			slices.Sort(about) // the order of the Snapshot
 		}
-		var others identity
-		key := l.azure.issue(p, &others)
+		key := l.azure.key(p)
 		if !p.HostNetwork || key != "" {
 			key = fmt.Sprint(p.Namespace, "/", p.Account, about, p.HostNetwork, key)
 		}

@@ -28,6 +28,8 @@ type Model struct {
 	azure    *azure
 	policies []access
 	services []service
+	// ports are those of all services, each once: many services have the same.
+	ports []portRange
 	// who, sources and targets are by pod: the number of what is issued to it, of that and as what it appears, and
 	// of the policies that name it.
 	who, sources, targets []int32
@@ -67,6 +69,7 @@ func New(m *policy.Model) *Model {
 	for i := range snap.External {
 		l.services = append(l.services, newService(&snap.External[i]))
 	}
+	l.ports = portsOf(l.services)
 	l.identify()
 	l.numberSources()
 	l.findTargets()

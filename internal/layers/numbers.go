@@ -164,11 +164,24 @@ func (l *Model) AddCuts(c *policy.Cuts, f *flow.Flow) {
 		}
 		return
 	}
-	for i := range l.services { // whichever is meant: projections count by address and port
-		for _, r := range l.services[i].ports {
-			r.addCuts(c, nil)
+	for i := range l.ports { // whichever service is meant: projections count by address and port
+		l.ports[i].addCuts(c, nil)
+	}
+}
+
+// portsOf lists the ports of services, each once.
+func portsOf(services []service) []portRange {
+	var out []portRange
+	seen := map[portRange]bool{}
+	for i := range services {
+		for _, r := range services[i].ports {
+			if !seen[r] {
+				seen[r] = true
+				out = append(out, r)
+			}
 		}
 	}
+	return out
 }
 
 func (r *portRange) addCuts(c *policy.Cuts, declared []cluster.ContainerPort) {

@@ -11,6 +11,7 @@ import (
 
 	"sallyport.dev/sallyport/bench"
 	"sallyport.dev/sallyport/internal/cluster"
+	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -43,6 +44,30 @@ func TestBoundsAreSaid(t *testing.T) {
 			t.Errorf("%s finds %d without a bound, and with one %+v", rule.ID, len(whole.findings), bounded.findings)
 		}
 	}
+}
+
+// TestBoundOfPassages: once no more may be asked, nobody is said to be stopped, or to get through, for want of an answer; and
+// the layers are not asked either.
+func TestBoundOfPassages(t *testing.T) {
+	s := bench.WithLayers(bench.Spread(100, 200, 100))
+	in := &Input{Written: s, Model: policy.Compile(s, policy.Options{})}
+	rule := identityRules[2]
+	whole, bounded := &run{Input: in, rule: rule}, &run{Input: in, rule: rule}
+	rule.check(whole)
+	bounded.facts.asked = map[*Rule]int{rule: maxAsked}
+	rule.check(bounded)
+	if len(whole.findings) == 0 || len(bounded.findings) != 1 || bounded.findings[0].Message != "not everything was looked at" {
+		t.Errorf("%d without a bound, and with one %+v", len(whole.findings), bounded.findings)
+	}
+	if asked := bounded.facts.asked[rule]; asked > maxAsked+2 {
+		t.Errorf("it goes on asking: %d times", asked-maxAsked)
+	}
+	bounded.passages(0, bounded.serviceGoals(0))(func(f *flow.Flow, p *passage) bool {
+		if p.stops() || p.arrives() || p.needsIdentity() {
+			t.Errorf("%v: %+v", f, p)
+		}
+		return true
+	})
 }
 
 // TestOtherBounds has the bounds that need an input of their own.

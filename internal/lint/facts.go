@@ -21,7 +21,8 @@ type facts struct {
 	policies map[cluster.PolicyRef]*policy.Policy
 	spare    *spare // see run.spare
 	layers   *layers.Model
-	crowds   []crowd // see run.crowds
+	crowds   []crowd       // see run.crowds
+	space    *policy.Space // see run.servicesSpace
 }
 
 // layers gives the model of identities and of what lies outside, also where only Azure's own objects speak of them.
@@ -77,6 +78,9 @@ func (r *run) mayAsk() bool {
 	}
 	return r.facts.asked[r.rule] <= maxAsked
 }
+
+// exhausted tells whether the rule was refused a question.
+func (r *run) exhausted() bool { return r.facts.asked[r.rule] > maxAsked }
 
 // closed tells whether a flow is surely denied.
 func (r *run) closed(f *flow.Flow) bool {

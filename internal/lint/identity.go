@@ -261,8 +261,9 @@ func redirectPortsCut(r *run) {
 		if !gateway.Minus(x.Ports).Empty() || !redirect.Minus(x.Ports).Empty() {
 			continue
 		}
+		goals := r.serviceGoals(i)
 		for _, c := range r.crowds() {
-			for _, at := range r.serviceGoals(i) {
+			for _, at := range goals {
 				if slices.Contains(x.Private, at.Addr) { // the redirection there is another one
 					continue
 				}

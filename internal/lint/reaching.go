@@ -10,6 +10,7 @@ import (
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/policy"
 )
 
 // crowd is pods that nothing tells apart: no rule by their labels or addresses, and no layer by what is issued to
@@ -118,7 +119,11 @@ func (r *run) passages(pod int, goals []goal) iter.Seq2[*flow.Flow, *passage] {
 	}
 }
 
+// eachPiece gives, where no more may be asked, one passage of which nothing is known: it neither arrives nor is stopped.
 func (r *run) eachPiece(f *flow.Flow, g *goal, yield func(*flow.Flow, *passage) bool) bool {
+	if r.exhausted() {
+		return yield(f, &passage{network: flow.Unknown})
+	}
 	cuts := r.Model.CutsFor(f)
 	r.layers().AddCuts(&cuts, f)
 	for _, e := range cuts.Pieces(g.ports) {
@@ -140,11 +145,19 @@ func (r *run) anyOf(pod int, goals []goal, is func(*passage) bool) bool {
 	return false
 }
 
+// servicesSpace divides addresses by policies and by services alike. It takes all of both to make, so it is made once.
+func (r *run) servicesSpace() *policy.Space {
+	if r.facts.space == nil {
+		r.facts.space = r.Model.Space(r.layers().Prefixes()...)
+	}
+	return r.facts.space
+}
+
 // serviceGoals are an address of each region that a service may have.
 func (r *run) serviceGoals(i int) []goal {
 	x := r.layers().Service(i)
 	var out []goal
-	space := r.Model.Space(r.layers().Prefixes()...)
+	space := r.servicesSpace()
 	add := func(a netip.Addr) {
 		out = append(out, goal{cover.End{End: flow.End{Kind: flow.Address, Addr: a}, Family: flow.FamilyOf(a)}, i, x.Ports})
 	}
