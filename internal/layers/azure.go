@@ -108,6 +108,7 @@ func (a *azure) entra(p *cluster.Pod, to *identity) {
 		return
 	}
 	to.azure = append(to.azure, azureGrant{v1alpha1.AzureIdentity{ClientID: *x.EntraClient, TenantID: tenant}, nil, []Ref{ref}})
+	to.any = append(to.any, anyGrant{AccountUnnamed, ref}) // the pod may ask for another one
 }
 
 // bound is L14. The label alone decides in a namespace, so that its pods share the grants, of whatever account they are.

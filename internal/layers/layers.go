@@ -194,7 +194,7 @@ const (
 	AdmittedUnknown                        // whom the service admits is not known
 	NoIdentity                             // the source has no identity that counts there
 	ServiceUnknown                         // it is not known which of several services is meant (L30)
-	AccountUnnamed                         // its account has a token that Entra takes, for an identity that is not named (L13)
+	AccountUnnamed                         // its account has a token that Entra takes, and for which identities is not in the input (L13)
 	NodeIdentity                           // it is given what its node has (L15)
 )
 

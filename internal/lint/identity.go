@@ -111,7 +111,7 @@ func (r *run) admittedArrive(service int, auth *v1alpha1.ExternalAuthentication)
 		stopped := !r.anyOf(c.pods[0], goals, func(p *passage) bool { return !p.stops() })
 		held, perhaps := r.layers().Shows(service, c.pods[0])
 		somebody = somebody || !stopped
-		unsure = unsure || perhaps
+		unsure = unsure || perhaps && !stopped
 		for _, k := range held {
 			if arrive[k] = arrive[k] || !stopped; stopped {
 				holders[k] = append(holders[k], c.pods...)

@@ -46,11 +46,11 @@ func (a layerAsker) workloadIdentity() []credential {
 	case !uuid.MatchString(*client):
 		return []credential{anyAzure}
 	case tenant == nil:
-		return []credential{named(*client, "")}
+		return []credential{named(*client, ""), anyAzure}
 	case !uuid.MatchString(*tenant):
 		return []credential{anyAzure}
 	}
-	return []credential{named(*client, *tenant)}
+	return []credential{named(*client, *tenant), anyAzure}
 }
 
 // podIdentities is L14.

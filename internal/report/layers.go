@@ -143,7 +143,7 @@ var layerReasons = map[layers.Reason]string{
 	layers.AdmittedUnknown:      "whom it admits is not said: %s",
 	layers.ServiceUnknown:       "which of several services is meant is not known: %s",
 	layers.NoIdentity:           "there is no identity to admit: %s",
-	layers.AccountUnnamed:       "it has a token that Entra takes, and %s names no Azure identity for it",
+	layers.AccountUnnamed:       "it has a token that Entra takes, and for which identities Entra takes %s is in no file",
 	layers.NodeIdentity:         "it is given what its node has: %s",
 }
 
