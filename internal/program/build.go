@@ -76,8 +76,11 @@ type group struct {
 	pods []int // indices in the Snapshot, those on this node
 }
 
-// local lists the addresses of the pods here, and groups the pods.
+// findLocals groups the pods here. A node that is not in the Snapshot has none.
 func (b *builder) findLocals() {
+	if b.node < 0 {
+		return
+	}
 	at := map[string]int{}
 	for i := range b.m.Snapshot().Pods {
 		p := &b.m.Snapshot().Pods[i]
@@ -183,9 +186,13 @@ func (b *builder) interfaces() {
 	for _, name := range b.n.Uplinks {
 		known.Elements = append(known.Elements, Element{Interface: name})
 	}
-	for _, name := range b.n.Interface {
-		known.Elements = append(known.Elements, Element{Interface: name})
-		pods.Elements = append(pods.Elements, Element{Interface: name})
+	for i := range b.groups { // no other pod has a say in what is open: not one that shares the node's network, nor one elsewhere
+		for _, pod := range b.groups[i].pods {
+			if name := b.n.Interface[pod]; name != "" {
+				known.Elements = append(known.Elements, Element{Interface: name})
+				pods.Elements = append(pods.Elements, Element{Interface: name})
+			}
+		}
 	}
 	for f := range b.endpoints {
 		for _, e := range b.endpoints[f] {

@@ -247,12 +247,12 @@ func (b *builder) hooks() {
 	output := slices.Clone(open)
 	for _, d := range flow.Directions {
 		for f := range addrKey {
-			forward = append(forward, b.dispatch(d.String(), d, f, func(e *endpoint) string { return e.chain[d-1] })...)
-			list := &input
+			forward = append(forward, b.dispatch(d.String(), d, f, b.endpoints[f], func(e *endpoint) string { return e.chain[d-1] })...)
+			list, ends := &input, b.endpoints[f]
 			if d == flow.Ingress {
-				list = &output
+				list, ends = &output, b.beyond(f)
 			}
-			*list = append(*list, b.dispatch("node_"+d.String(), d, f, func(e *endpoint) string { return e.node[d-1] })...)
+			*list = append(*list, b.dispatch("node_"+d.String(), d, f, ends, func(e *endpoint) string { return e.node[d-1] })...)
 		}
 	}
 	b.p.Chains = append(b.p.Chains,
@@ -270,11 +270,19 @@ func (b *builder) hooks() {
 		}})
 }
 
+// beyond lists the endpoints that the node can send to. What it sends to an address of its own stays on it, whatever pod says
+// that it has the address too: no pod may cut the node off from itself.
+func (b *builder) beyond(f int) []endpoint {
+	return slices.DeleteFunc(slices.Clone(b.endpoints[f]), func(e endpoint) bool {
+		return e.addr.IsLoopback() || slices.Contains(b.m.Snapshot().Nodes[b.node].Addrs, e.addr)
+	})
+}
+
 // dispatch leads the addresses of pods here to their chains.
-func (b *builder) dispatch(name string, d flow.Direction, f int, chain func(*endpoint) string) []Rule {
+func (b *builder) dispatch(name string, d flow.Direction, f int, ends []endpoint, chain func(*endpoint) string) []Rule {
 	m := Map{Name: name + familyNo[f], Key: addrKey[f]}
-	for i := range b.endpoints[f] {
-		e := &b.endpoints[f][i]
+	for i := range ends {
+		e := &ends[i]
 		to := chain(e)
 		if e.ambiguous {
 			to = b.closed("shared", e.addr.String(), d, "another end has the address "+e.addr.String())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // maxName is what nft takes for the names of chains, sets and maps.
@@ -71,6 +72,9 @@ func (p *Program) checkRules(names map[string]bool, fail func(string, ...any)) {
 func disjoint(name string, list []Element, ranges bool, fail func(string, ...any)) {
 	for i := range list {
 		e := &list[i]
+		if !plain(e.Interface) || e.First.Zone() != "" || e.Last.Zone() != "" {
+			fail("%s: element %d has an interface that nft cannot name, or an address with a zone: %q %q", name, i, e.Interface, e.First)
+		}
 		if !ranges && e.First != e.Last || e.Last.Less(e.First) || e.Ports.Last < e.Ports.First {
 			fail("%s: element %d is a range, and ought not to be, or ends before it begins", name, i)
 		}
@@ -83,6 +87,11 @@ func disjoint(name string, list []Element, ranges bool, fail func(string, ...any
 			fail("%s: elements %d and %d overlap", name, i-1, i)
 		}
 	}
+}
+
+// plain tells whether nft reads a name of an interface as just that one.
+func plain(name string) bool {
+	return len(name) < 16 && !strings.HasSuffix(name, "*") && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\/`, r) })
 }
 
 // deep counts how many chains stand on top of each other at most.

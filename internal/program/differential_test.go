@@ -90,7 +90,9 @@ func (e *experiment) packet(f *flow.Flow) (k program.Packet, ok bool) {
 	k = program.Packet{Hook: program.Forward, In: from, Out: to, Src: f.From.Addr, Dst: f.To.Addr, Proto: f.Proto, Port: f.Port}
 	switch {
 	case from == "" && e.isHere(f.From):
-		k.Hook = program.Output
+		if k.Hook = program.Output; slices.Contains(e.s.Nodes[e.node].Addrs, k.Dst) {
+			return k, false // it never leaves the node, whatever pod says it has the address
+		}
 	case from == "":
 		k.In = uplink
 	}

@@ -76,10 +76,11 @@ func denied(what, comment string) Rule {
 	return Rule{Log: "sallyport " + what + " ", Verdict: Verdict{Act: Drop}, Comment: cut(comment)}
 }
 
-// hash names something by what it stands for, so that names stay when other things change.
+// hash names something by what it stands for, so that names stay when other things change. It is long enough that nobody can
+// write policies whose names come out alike, which would leave the node without a table.
 func hash(key string) string {
 	sum := sha256.Sum256([]byte(key))
-	return hex.EncodeToString(sum[:6])
+	return hex.EncodeToString(sum[:16])
 }
 
 // cut makes a comment that nft prints and reads again.

@@ -153,7 +153,8 @@ func (b *builder) table(g *group, d flow.Direction) *table {
 }
 
 // nodeTable is what is allowed between a group and this node itself. A packet may carry an address of the node that is in
-// no Snapshot, such as a bridge's: it is the node's all the same.
+// no Snapshot, such as a bridge's: it is the node's all the same. Only a metadata address stays what it is (S27), where
+// something on the node serves it.
 func (b *builder) nodeTable(g *group, d flow.Direction) *table {
 	out := &table{}
 	ask := func(own flow.End, family flow.Family) int {
@@ -166,6 +167,12 @@ func (b *builder) nodeTable(g *group, d flow.Direction) *table {
 		for _, own.Addr = range b.m.Snapshot().Nodes[b.node].Addrs {
 			if flow.FamilyOf(own.Addr) == family {
 				out.extra[f] = append(out.extra[f], row{own.Addr, ask(own, family)})
+			}
+		}
+		for _, m := range b.m.MetadataPorts() {
+			taken := slices.ContainsFunc(out.extra[f], func(r row) bool { return r.addr == m.Addr() })
+			if flow.FamilyOf(m.Addr()) == family && !taken {
+				out.extra[f] = append(out.extra[f], row{m.Addr(), ask(flow.End{Kind: flow.Address, Addr: m.Addr()}, family)})
 			}
 		}
 	}
