@@ -1,7 +1,9 @@
 package program
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"sallyport.dev/sallyport/internal/flow"
 )
@@ -70,15 +72,12 @@ type sharedVerdict struct {
 	allowed int
 }
 
-// sharedSets chooses, of the sets of pods that the rules of a table name, the large ones. Each gets the verdict that most of
+// sharedSets chooses, of the sets of pods that the rules of a table name, the largest. Each gets the verdict that most of
 // those addresses have that no set before it has.
 func (b *builder) sharedSets(t *table, family flow.Family) shared {
 	out := shared{first: map[int]int{}}
-	for _, set := range t.sets {
+	for _, set := range b.largest(t.sets, family) {
 		m := b.membersOf(set, family)
-		if m.addrs < sharedFrom {
-			continue
-		}
 		count := map[int]int{}
 		best := -1
 		var fresh []int
@@ -101,6 +100,18 @@ func (b *builder) sharedSets(t *table, family flow.Family) shared {
 		out.sets = append(out.sets, sharedVerdict{set, best})
 	}
 	return out
+}
+
+// maxShared is how many sets a chain asks one after the other: each costs every new connection that is in none of them.
+const maxShared = 4
+
+// largest chooses the sets with the most addresses, in an order that hangs on nothing but them.
+func (b *builder) largest(sets []int32, family flow.Family) []int32 {
+	out := slices.DeleteFunc(slices.Clone(sets), func(set int32) bool { return b.membersOf(set, family).addrs < sharedFrom })
+	slices.SortFunc(out, func(x, y int32) int {
+		return cmp.Or(b.membersOf(y, family).addrs-b.membersOf(x, family).addrs, strings.Compare(b.m.SetText(x), b.m.SetText(y)))
+	})
+	return out[:min(len(out), maxShared)]
 }
 
 // exceptions lists the addresses that would not get their own verdict from sets and ranges.

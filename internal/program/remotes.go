@@ -212,15 +212,16 @@ func (b *builder) signature(key []byte, r *remote, sets []int32) []byte {
 		return append(key, r.key...)
 	}
 	key = binary.AppendUvarint(key, uint64(b.m.PortsOf(r.class)))
-	key = append(key, b.account(r.end.Index)...)
+	account := b.account(r.end.Index)
+	key = append(binary.AppendUvarint(key, uint64(len(account))), account...)
 	for _, want := range []policy.Match{policy.Yes, policy.Maybe} {
 		in := b.m.SetsOf(r.class, want)
 		for i, set := range sets {
 			if _, ok := slices.BinarySearch(in, set); ok {
-				key = binary.AppendUvarint(key, uint64(i))
+				key = binary.AppendUvarint(key, uint64(i+1))
 			}
 		}
-		key = append(key, 0xff)
+		key = append(key, 0) // no index is
 	}
 	return key
 }

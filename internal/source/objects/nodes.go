@@ -18,7 +18,7 @@ func (a *assembly) node(it *item, o *nodeObject) {
 			continue
 		}
 		ip, err := netip.ParseAddr(addr.Address)
-		if err != nil {
+		if err != nil || ip.Zone() != "" {
 			it.problems = append(it.problems, badValue(indexPath("status.addresses", i)+".address", addr.Address, "an address"))
 			continue
 		}

@@ -122,7 +122,7 @@ func addresses(path, single, one string, list []ipHolder) ([]netip.Addr, []probl
 			return nil, nil
 		}
 		a, err := netip.ParseAddr(one)
-		if err != nil {
+		if err != nil || a.Zone() != "" {
 			return nil, []problem{badValue(path+"."+single, one, "an address")}
 		}
 		return []netip.Addr{a.Unmap()}, nil
@@ -131,7 +131,7 @@ func addresses(path, single, one string, list []ipHolder) ([]netip.Addr, []probl
 	var problems []problem
 	for i, h := range list {
 		a, err := netip.ParseAddr(h.IP)
-		if err != nil {
+		if err != nil || a.Zone() != "" {
 			problems = append(problems, badValue(indexPath(path+"."+single+"s", i)+".ip", h.IP, "an address"))
 			continue
 		}
