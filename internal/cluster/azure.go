@@ -1,5 +1,10 @@
 package cluster
 
+import "regexp"
+
+// UUID matches how Azure spells the IDs of clients and tenants, as the pattern of the API does.
+var UUID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
 // The labels and annotations by which pods and service accounts ask for Azure identities (docs/layers.md, L13 and L14).
 const (
 	EntraLabel            = "azure.workload.identity/use"

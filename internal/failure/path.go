@@ -145,8 +145,7 @@ func (w *Finder) stolen(f *flow.Flow, service int, d *layers.Decision) (out []in
 	list, ok := w.victims[key]
 	if !ok {
 		for _, pod := range w.holders {
-			got := w.l.Under(layers.Circumstances{As: pod}).Decide(&eval.Decision{Flow: *f, Verdict: flow.Allowed,
-				Egress: eval.Direction{Verdict: flow.Allowed}, Ingress: eval.Direction{Verdict: flow.Allowed}}, service)
+			got := w.l.Under(layers.Circumstances{As: pod}).IfOpen(f, service)
 			if !slices.Contains(got.Gates(), layers.GateIdentity) {
 				list = append(list, pod)
 				if len(list) > maxVictims {

@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -204,6 +203,4 @@ func (a *azure) node(to *identity) {
 	}
 }
 
-var uuid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
-
-func isUUID(s string) bool { return uuid.MatchString(s) }
+func isUUID(s string) bool { return cluster.UUID.MatchString(s) }

@@ -31,6 +31,12 @@ func (l *Model) Decide(d *eval.Decision, service int) Decision {
 	return out
 }
 
+// IfOpen is Decide as if network policies let everything through: what projections and the layers above say.
+func (l *Model) IfOpen(f *flow.Flow, service int) Decision {
+	open := eval.Direction{Verdict: flow.Allowed}
+	return l.Decide(&eval.Decision{Flow: *f, Verdict: flow.Allowed, Egress: open, Ingress: open}, service)
+}
+
 // unenforced is a direction in which nothing enforces policies.
 var unenforced = eval.Direction{Verdict: flow.Allowed, Reason: flow.NotEnforced}
 

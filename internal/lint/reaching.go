@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"sallyport.dev/sallyport/internal/cover"
-	"sallyport.dev/sallyport/internal/eval"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/layers"
 	"sallyport.dev/sallyport/internal/netset"
@@ -77,9 +76,7 @@ type passage struct {
 }
 
 func (r *run) passage(f *flow.Flow, service int) passage {
-	open := eval.Direction{Verdict: flow.Allowed}
-	return passage{r.decided(f, flow.Egress).And(r.decided(f, flow.Ingress)),
-		r.layers().Decide(&eval.Decision{Flow: *f, Verdict: flow.Allowed, Egress: open, Ingress: open}, service)}
+	return passage{r.decided(f, flow.Egress).And(r.decided(f, flow.Ingress)), r.layers().IfOpen(f, service)}
 }
 
 // arrives tells whether the flow surely gets as far as where identity counts: through policies, projections and the

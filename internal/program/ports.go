@@ -39,8 +39,7 @@ func (b *builder) projected(f *flow.Flow, d flow.Direction) bool {
 	if b.l == nil {
 		return false
 	}
-	open := eval.Direction{Verdict: flow.Allowed}
-	all := b.l.Decide(&eval.Decision{Flow: *f, Verdict: flow.Allowed, Egress: open, Ingress: open}, layers.ByAddress)
+	all := b.l.IfOpen(f, layers.ByAddress)
 	return all.Steps[layers.NetworkEgress+layers.Layer(d-flow.Egress)].Answer > layers.Allow
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 
+	"go4.org/netipx"
+
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
@@ -333,13 +335,6 @@ func firstOf(family flow.Family) netip.Addr {
 }
 
 // lastOf gives the last address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	a := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(a)*8; i++ {
-		a[i/8] |= 1 << (7 - i%8)
-	}
-	out, _ := netip.AddrFromSlice(a)
-	return out
-}
+func lastOf(p netip.Prefix) netip.Addr { return netipx.RangeOfPrefix(p).To() }
 
 func portText(p uint16) string { return strconv.Itoa(int(p)) }

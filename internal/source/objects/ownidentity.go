@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"sallyport.dev/sallyport/api/v1alpha1"
+	"sallyport.dev/sallyport/internal/cluster"
 )
 
 // The lifetimes of what is issued where nothing is said.
@@ -18,7 +19,6 @@ const (
 
 var (
 	durationPattern = regexp.MustCompile(`^([0-9]{1,6}[hms]){1,3}$`)
-	uuidPattern     = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	dnsPattern      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	wildcardPattern = regexp.MustCompile(`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 )
@@ -55,9 +55,9 @@ func (p *policy) checkResource(n node) { p.text(n, 1, 512, nil, "") }
 
 func (p *policy) checkAzureIdentity(azure node) {
 	if id, ok := p.required(azure, "clientID"); ok {
-		p.text(id, 0, 36, uuidPattern, "a UUID")
+		p.text(id, 0, 36, cluster.UUID, "a UUID")
 	}
-	p.text(azure.child("tenantID"), 0, 36, uuidPattern, "a UUID")
+	p.text(azure.child("tenantID"), 0, 36, cluster.UUID, "a UUID")
 }
 
 func (p *policy) checkLifetime(n node, least, most time.Duration, bounds string) {
