@@ -200,6 +200,7 @@ func (b *builder) interfaces() {
 		}
 	}
 	b.p.Sets = append(b.p.Sets, known, pods, sources[0], sources[1])
+	b.p.Sets = append(b.p.Sets, constants()...)
 }
 
 func (p *Program) sort() {
@@ -220,5 +221,5 @@ func (p *Program) sort() {
 
 func compareElements(a, b Element) int {
 	return cmp.Or(strings.Compare(a.Interface, b.Interface), a.First.Compare(b.First), a.Last.Compare(b.Last), cmp.Compare(a.Proto, b.Proto),
-		cmp.Compare(a.Ports.First, b.Ports.First), cmp.Compare(a.Verdict.Act, b.Verdict.Act), strings.Compare(a.Verdict.Chain, b.Verdict.Chain))
+		cmp.Compare(a.Ports.First, b.Ports.First), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Verdict.Act, b.Verdict.Act), strings.Compare(a.Verdict.Chain, b.Verdict.Chain))
 }

@@ -246,8 +246,9 @@ func size(s segment) int {
 func (b *builder) hooks() {
 	open := []Rule{
 		{Match: Established, Verdict: Verdict{Act: Accept}},
-		{Match: RelatedError, Verdict: Verdict{Act: Accept}},
-		{Match: NeighbourTalk, Verdict: Verdict{Act: Accept}},
+		{Match: RelatedError, Set: errorProtocols, Verdict: Verdict{Act: Accept}},
+		{Match: NeighbourTalk, Set: neighbourTypes, Verdict: Verdict{Act: Accept}},
+		{Match: ListenerTalk, Set: listenerTypes, Verdict: Verdict{Act: Accept}},
 	}
 	const unknown = "closed_interface"
 	strange := Rule{Match: FromInterface, Set: "interfaces", Negated: true, Verdict: Verdict{Goto, unknown}, Comment: "a pod that is not programmed yet"}

@@ -34,8 +34,9 @@ func (p *Program) Check() error {
 		add("chain ", p.Chains[i].Name)
 	}
 	p.checkRules(names, fail)
+	d := depths{calls: p.calls(), below: map[string]int{}}
 	for i := range p.Chains {
-		if p.deep(&p.Chains[i]) > maxJumps {
+		if d.of(p.Chains[i].Name, 0) > maxJumps {
 			fail("chain %s calls others too deep", p.Chains[i].Name)
 		}
 	}
@@ -82,11 +83,21 @@ func disjoint(name string, list []Element, ranges bool, fail func(string, ...any
 			continue
 		}
 		before := &list[i-1]
-		same := before.Interface == e.Interface && before.Proto == e.Proto
-		if same && (e.First.IsValid() && !before.Last.Less(e.First) || !e.First.IsValid() && before.Ports.Last >= e.Ports.First) {
+		if overlap(before, e) {
 			fail("%s: elements %d and %d overlap", name, i-1, i)
 		}
 	}
+}
+
+// overlap tells whether an element begins before the one in front of it ends.
+func overlap(before, e *Element) bool {
+	switch {
+	case before.Interface != e.Interface || before.Proto != e.Proto || before.Number != e.Number:
+		return false
+	case e.First.IsValid():
+		return !before.Last.Less(e.First)
+	}
+	return before.Ports.Last >= e.Ports.First
 }
 
 // plain tells whether nft reads a name of an interface as just that one.
@@ -94,49 +105,50 @@ func plain(name string) bool {
 	return len(name) < 16 && !strings.HasSuffix(name, "*") && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\/`, r) })
 }
 
-// deep counts how many chains stand on top of each other at most.
-func (p *Program) deep(c *Chain) int {
-	depth := map[string]int{}
-	var walk func(name string, above int) int
-	walk = func(name string, above int) int {
-		if above > maxJumps {
-			return above
+// calls lists, for each chain, the chains that it leads to.
+func (p *Program) calls() map[string][]string {
+	targets := map[string][]string{} // of maps
+	for i := range p.Maps {
+		for j := range p.Maps[i].Elements {
+			if to := p.Maps[i].Elements[j].Verdict.Chain; to != "" {
+				targets[p.Maps[i].Name] = append(targets[p.Maps[i].Name], to)
+			}
 		}
-		if d, ok := depth[name]; ok {
-			return above + d
-		}
-		most := 0
-		for _, next := range p.calls(name) {
-			most = max(most, walk(next, above+1)-above)
-		}
-		depth[name] = most
-		return above + most
 	}
-	return walk(c.Name, 0)
+	out := map[string][]string{}
+	for i := range p.Chains {
+		var list []string
+		for j := range p.Chains[i].Rules {
+			r := &p.Chains[i].Rules[j]
+			if r.Verdict.Chain != "" {
+				list = append(list, r.Verdict.Chain)
+			}
+			list = append(list, targets[r.Map]...)
+		}
+		slices.Sort(list)
+		out[p.Chains[i].Name] = slices.Compact(list)
+	}
+	return out
 }
 
-// calls lists the chains that a chain leads to.
-func (p *Program) calls(name string) []string {
-	c := p.chain(name)
-	if c == nil {
-		return nil
+// depths counts how many chains stand on top of each other at most.
+type depths struct {
+	calls map[string][]string
+	below map[string]int
+}
+
+// of gives the depth below a chain; more than maxJumps where there is a circle.
+func (d *depths) of(name string, above int) int {
+	if above > maxJumps {
+		return above
 	}
-	var out []string
-	for i := range c.Rules {
-		if v := c.Rules[i].Verdict; v.Chain != "" {
-			out = append(out, v.Chain)
-		}
-		for j := range p.Maps {
-			if p.Maps[j].Name != c.Rules[i].Map {
-				continue
-			}
-			for _, e := range p.Maps[j].Elements {
-				if e.Verdict.Chain != "" {
-					out = append(out, e.Verdict.Chain)
-				}
-			}
-		}
+	if n, ok := d.below[name]; ok {
+		return n
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	most := 0
+	for _, next := range d.calls[name] {
+		most = max(most, 1+d.of(next, above+1))
+	}
+	d.below[name] = most
+	return most
 }

@@ -59,7 +59,7 @@ func (b *builder) portChain(d netset.PortSet) string {
 		}
 	}
 	if d.Contains(netset.Other, 0) {
-		c.Rules = append(c.Rules, Rule{Match: WithPorts, Negated: true, Verdict: Verdict{Act: Return}})
+		c.Rules = append(c.Rules, Rule{Match: Protocol, Set: portProtocols, Negated: true, Verdict: Verdict{Act: Return}})
 	}
 	if len(m.Elements) > 0 {
 		c.Rules = append(c.Rules, Rule{Match: ProtocolAndPort, Map: name})

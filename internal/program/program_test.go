@@ -114,6 +114,12 @@ func TestPackets(t *testing.T) {
 		}
 		return k
 	}
+	icmp6 := func(at netip.Addr, from, to string, kind, hops uint8) program.Packet {
+		return packet(at, db, 0, func(k *program.Packet) {
+			k.Src, k.Dst, k.Proto = netip.MustParseAddr(from), netip.MustParseAddr(to), netset.Other
+			k.Number, k.Type, k.HopLimit = program.ICMPv6, kind, hops
+		})
+	}
 	for _, c := range []struct {
 		what   string
 		packet program.Packet
@@ -128,7 +134,7 @@ func TestPackets(t *testing.T) {
 		{"and on the port of pods", packet(netip.MustParseAddr("10.2.0.77"), db, 5432, nil), false, "log prefix"},
 		{"no port, no match", packet(web, db, 0, func(k *program.Packet) { k.Proto = netset.Other }), false, "log prefix"},
 		{"an answer", packet(db, elsewhere, 40000, func(k *program.Packet) { k.Established = true }), true, "ct state established"},
-		{"an error that belongs to it", packet(elsewhere, db, 0, func(k *program.Packet) { k.Proto, k.RelatedError = netset.Other, true }), true, "ct state related"},
+		{"an error that belongs to it", packet(elsewhere, db, 0, func(k *program.Packet) { k.Proto, k.Number, k.Related = netset.Other, program.ICMP, true }), true, "ct state related"},
 		{"an interface that nobody knows", packet(web, db, 5432, func(k *program.Packet) { k.In = "veth99" }), false, "interface"},
 		{"to one that nobody knows", packet(web, db, 5432, func(k *program.Packet) { k.Out = "veth99" }), false, "interface"},
 		{"another pod's address", packet(web, db, 5432, func(k *program.Packet) { k.In = at(db) }), false, "source"},
@@ -140,6 +146,12 @@ func TestPackets(t *testing.T) {
 		{"a pod that is closed for egress does not reach others", packet(db, web, 80, nil), false, "log prefix"},
 		{"through its own Service back to itself", packet(db, db, 5432, nil), false, "log prefix"},
 		{"an address of a pod that nobody knows yet", packet(web, netip.MustParseAddr("10.1.0.99"), 80, func(k *program.Packet) { k.Out = at(db) }), false, "target"},
+		{"a helper's connection is no error", packet(elsewhere, db, 40000, func(k *program.Packet) { k.Related = true }), false, "log prefix"},
+		{"a neighbour is sought", icmp6(web, "fe80::1", "ff02::1:ff00:6", 135, 255), true, "neighbour_messages"},
+		{"but not from beyond the link", icmp6(web, "fd00::5", "fd00::6", 135, 254), false, "log prefix"},
+		{"a listener's report", icmp6(web, "fe80::1", "ff02::16", 143, 1), true, "listener_messages"},
+		{"but not to a single address", icmp6(web, "fd00::5", "fd00::6", 143, 1), false, "log prefix"},
+		{"packet too big about no connection", icmp6(web, "fd00::5", "fd00::6", 2, 64), false, "log prefix"},
 		{"what a router says, from a pod", packet(web, db, 0, func(k *program.Packet) {
 			k.Src, k.Dst, k.Proto = netip.MustParseAddr("fe80::1"), netip.MustParseAddr("fd00::6"), netset.Other
 		}), false, "source"},

@@ -17,9 +17,10 @@ type Packet struct {
 	Src, Dst netip.Addr
 	Proto    netset.Proto
 	Port     uint16 // of TCP, UDP and SCTP
-	// Established: it belongs to a connection that was let in. RelatedError: it is an ICMP error about one.
-	// NeighbourTalk: it is a message of ICMPv6 that always passes (S20).
-	Established, RelatedError, NeighbourTalk bool
+	// Number is that of its protocol where Proto does not say it, Type that of an ICMPv6 message.
+	Number, Type, HopLimit uint8
+	// Established: it belongs to a connection that was let in. Related: it is about one without being part of it.
+	Established, Related bool
 }
 
 // maxJumps is how deep chains may call each other; nft takes 16, and this table needs three.
@@ -110,14 +111,8 @@ func (t *trial) holds(r *Rule) (bool, error) {
 		return true, nil
 	case Established:
 		return k.Established, nil
-	case RelatedError:
-		return k.RelatedError, nil
-	case NeighbourTalk:
-		return k.NeighbourTalk, nil
 	case FromLoopback:
 		return k.In == "lo", nil
-	case WithPorts:
-		return k.Proto.HasPorts(), nil
 	}
 	i := slices.IndexFunc(t.p.Sets, func(s Set) bool { return s.Name == r.Set })
 	if i < 0 {
@@ -138,6 +133,12 @@ func (t *trial) can(m Match) bool {
 		return t.k.Src.Is6()
 	case ProtocolAndPort:
 		return t.k.Proto.HasPorts()
+	case RelatedError:
+		return t.k.Related
+	case NeighbourTalk:
+		return t.k.Src.Is6() && t.k.protocol() == ICMPv6 && t.k.HopLimit == 255
+	case ListenerTalk:
+		return t.k.Src.Is6() && t.k.protocol() == ICMPv6 && t.k.Dst.IsMulticast()
 	}
 	return true
 }
@@ -172,6 +173,20 @@ func (t *trial) is(m Match, e *Element) bool {
 		return e.Interface == k.Out && within(k.Dst)
 	case ProtocolAndPort:
 		return e.Proto == k.Proto && e.Ports.Contains(k.Port)
+	case RelatedError, Protocol:
+		return e.Number == k.protocol()
+	case NeighbourTalk, ListenerTalk:
+		return e.Number == k.Type
 	}
 	return false
 }
+
+// protocol gives the number of the packet's protocol.
+func (k *Packet) protocol() uint8 {
+	if n, ok := protocolNumbers[k.Proto]; ok {
+		return n
+	}
+	return k.Number
+}
+
+var protocolNumbers = map[netset.Proto]uint8{netset.TCP: 6, netset.UDP: 17, netset.SCTP: 132}

@@ -32,6 +32,8 @@ const (
 	KeySource4                  // the name of an interface, and an IPv4 address
 	KeySource6                  // the name of an interface, and an IPv6 address
 	KeyPort                     // a protocol and a port
+	KeyProtocol                 // the number of an IP protocol
+	KeyICMPv6                   // the type of an ICMPv6 message
 )
 
 // Set is a named set.
@@ -55,6 +57,7 @@ type Element struct {
 	Interface   string
 	Proto       netset.Proto
 	Ports       netset.PortRange
+	Number      uint8 // of the protocol, or of the type of a message
 	Verdict     Verdict
 }
 
@@ -114,8 +117,9 @@ type Match uint8
 const (
 	Always          Match = iota
 	Established           // a packet of a connection that was let in (S19)
-	RelatedError          // an ICMP error that belongs to one
-	NeighbourTalk         // neighbours, multicast listeners, packet too big (S20); not what only routers say
+	RelatedError          // it belongs to one without being part of it, and its protocol is in the set: an ICMP error
+	NeighbourTalk         // an ICMPv6 message whose type is in the set, from this link: its hop limit is 255, so no router forwarded it
+	ListenerTalk          // an ICMPv6 message whose type is in the set, to a multicast address
 	FromInterface         // the interface that it came in by
 	ToInterface           // the interface that it goes out by
 	FromLoopback          // it came in by lo
@@ -127,6 +131,6 @@ const (
 	InterfaceAndIP6       // IPv6
 	TargetAndIP4          // IPv4: the interface that it goes out by and the destination address together
 	TargetAndIP6          // IPv6
-	WithPorts             // the protocol is TCP, UDP or SCTP
+	Protocol              // the protocol
 	ProtocolAndPort       // its protocol and destination port
 )

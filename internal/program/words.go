@@ -2,6 +2,7 @@ package program
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ func (p *Program) Nft() string {
 
 // String gives nft's words for the type of a key.
 func (k Key) String() string {
-	return [...]string{"", "ipv4_addr", "ipv6_addr", "ifname", "ifname . ipv4_addr", "ifname . ipv6_addr", "inet_proto . inet_service"}[k]
+	return [...]string{"", "ipv4_addr", "ipv6_addr", "ifname", "ifname . ipv4_addr", "ifname . ipv6_addr", "inet_proto . inet_service", "inet_proto", "icmpv6_type"}[k]
 }
 
 func (s *Set) print(w *strings.Builder) {
@@ -66,6 +67,8 @@ func (e *Element) key(k Key) string {
 		return quoted(e.Interface) + " . " + addr
 	case KeyPort:
 		return strings.ToLower(e.Proto.String()) + " . " + e.Ports.String()
+	case KeyProtocol, KeyICMPv6:
+		return strconv.Itoa(int(e.Number))
 	}
 	return addr
 }
@@ -101,23 +104,16 @@ func (c *Chain) print(w *strings.Builder) {
 	w.WriteString("\t}\n")
 }
 
-// neighbourTypes are the ICMPv6 messages without which IPv6 does not work (S20). Advertisements of routers and redirects are
-// not among them: from an uplink they pass anyway, and from a pod they would be a way to bend the node's routes.
-const neighbourTypes = "{ packet-too-big, mld-listener-query, mld-listener-report, mld-listener-done, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report }"
-
 var matchWords = [...]string{
-	Always: "", Established: "ct state established", RelatedError: "meta l4proto { icmp, ipv6-icmp } ct state related",
-	NeighbourTalk: "icmpv6 type " + neighbourTypes, FromInterface: "iifname", ToInterface: "oifname", FromLoopback: `iifname "lo"`,
+	Always: "", Established: "ct state established", RelatedError: "ct state related meta l4proto",
+	NeighbourTalk: "ip6 hoplimit 255 icmpv6 type", ListenerTalk: "ip6 daddr ff00::/8 icmpv6 type", FromInterface: "iifname", ToInterface: "oifname", FromLoopback: `iifname "lo"`,
 	Source4: "ip saddr", Source6: "ip6 saddr", Destination4: "ip daddr", Destination6: "ip6 daddr", InterfaceAndIP4: "iifname . ip saddr",
-	InterfaceAndIP6: "iifname . ip6 saddr", TargetAndIP4: "oifname . ip daddr", TargetAndIP6: "oifname . ip6 daddr", WithPorts: "meta l4proto { tcp, udp, sctp }", ProtocolAndPort: "meta l4proto . th dport",
+	InterfaceAndIP6: "iifname . ip6 saddr", TargetAndIP4: "oifname . ip daddr", TargetAndIP6: "oifname . ip6 daddr", Protocol: "meta l4proto", ProtocolAndPort: "meta l4proto . th dport",
 }
 
 // String gives the rule as nft reads it.
 func (r *Rule) String() string {
 	words := matchWords[r.Match]
-	if r.Match == WithPorts && r.Negated {
-		words = "meta l4proto != { tcp, udp, sctp }"
-	}
 	switch {
 	case r.Map != "":
 		words += " vmap @" + r.Map
