@@ -208,18 +208,19 @@ func (p *Program) sort() {
 	slices.SortFunc(p.Maps, func(a, b Map) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(p.Chains, func(a, b Chain) int { return strings.Compare(a.Name, b.Name) })
 	for i := range p.Sets {
-		slices.SortFunc(p.Sets[i].Elements, compareElements)
+		slices.SortFunc(p.Sets[i].Elements, CompareElements)
 		p.Sets[i].Elements = slices.Compact(p.Sets[i].Elements)
 	}
 	for i := range p.Maps {
-		slices.SortFunc(p.Maps[i].Elements, compareElements)
+		slices.SortFunc(p.Maps[i].Elements, CompareElements)
 		p.Maps[i].Elements = slices.Compact(p.Maps[i].Elements)
 	}
 	slices.Sort(p.Notes)
 	p.Notes = slices.Compact(p.Notes)
 }
 
-func compareElements(a, b Element) int {
+// CompareElements orders elements as they are in a program: by key first.
+func CompareElements(a, b Element) int {
 	return cmp.Or(strings.Compare(a.Interface, b.Interface), a.First.Compare(b.First), a.Last.Compare(b.Last), cmp.Compare(a.Proto, b.Proto),
 		cmp.Compare(a.Ports.First, b.Ports.First), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Verdict.Act, b.Verdict.Act), strings.Compare(a.Verdict.Chain, b.Verdict.Chain))
 }

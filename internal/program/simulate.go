@@ -183,10 +183,8 @@ func (t *trial) is(m Match, e *Element) bool {
 
 // protocol gives the number of the packet's protocol.
 func (k *Packet) protocol() uint8 {
-	if n, ok := protocolNumbers[k.Proto]; ok {
-		return n
+	if k.Proto.HasPorts() {
+		return NumberOf(k.Proto)
 	}
 	return k.Number
 }
-
-var protocolNumbers = map[netset.Proto]uint8{netset.TCP: 6, netset.UDP: 17, netset.SCTP: 132}
