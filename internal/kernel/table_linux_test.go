@@ -96,7 +96,9 @@ func TestSizes(t *testing.T) {
 		p := large(n)
 		ns := netnstest.New(t)
 		apply(t, open(t, ns, kernel.Features{}), p)
-		same(t, ns, p)
+		if n < 100_000 { // the kernel takes eight seconds to dump a set of 300,000, and does so once below
+			same(t, ns, p)
+		}
 
 		ns = netnstest.New(t)
 		table := open(t, ns, kernel.Features{})
