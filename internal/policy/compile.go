@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
@@ -138,6 +139,7 @@ func (c *compiler) networkPolicy(np *cluster.NetworkPolicy) *Policy {
 		Tier:      NetworkPolicyTier,
 		Namespace: np.Object.Namespace,
 		Pods:      NewSelector(spec.PodSelector), NotUnderstood: np.NotUnderstood,
+		KeepsEstablished: keepsEstablished(&np.Object.ObjectMeta),
 	}
 	for _, t := range spec.PolicyTypes {
 		switch t {
@@ -161,6 +163,10 @@ func (c *compiler) networkPolicy(np *cluster.NetworkPolicy) *Policy {
 		}
 	}
 	return p
+}
+
+func keepsEstablished(m *metav1.ObjectMeta) bool {
+	return m.Annotations[cluster.EstablishedAnnotation] == cluster.KeepEstablished
 }
 
 func (p *Policy) addRule(d flow.Direction, r Rule) { p.rules[dir(d)] = append(p.rules[dir(d)], r) }

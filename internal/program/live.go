@@ -26,20 +26,14 @@ func NewLive(p *policy.Live, n *Node) *Live {
 // Model is what the policies say now.
 func (l *Live) Model() *policy.Model { return l.policies.Model() }
 
-// SetPod adds a pod, or puts it in the place of the one with its name. interfaceName is that which leads to it, where it is on
-// this node.
-func (l *Live) SetPod(p cluster.Pod, interfaceName string) {
+// SetPod adds a pod, or puts it in the place of the one with its name. A new one has no interface until SetNode gives it.
+func (l *Live) SetPod(p cluster.Pod) {
 	i, ok := l.policies.Pod(&p)
-	same := ok && alike(&l.Model().Snapshot().Pods[i], &p) && l.b.n.Interface[i] == interfaceName
+	same := ok && alike(&l.Model().Snapshot().Pods[i], &p)
 	if ok && !same {
 		l.forget(i)
 	}
-	i = l.policies.SetPod(p)
-	delete(l.b.n.Interface, i)
-	if interfaceName != "" {
-		l.b.n.Interface[i] = interfaceName
-	}
-	if same || l.stale() {
+	if i = l.policies.SetPod(p); same || l.stale() {
 		return
 	}
 	for _, end := range l.b.ends(i) {
@@ -105,6 +99,9 @@ func (l *Live) regroup(classes []int) {
 		l.b.join(i)
 	}
 }
+
+// Node is the name of the node.
+func (l *Live) Node() string { return l.b.n.Name }
 
 // SetNode changes what is known of the node: its name stays.
 func (l *Live) SetNode(n *Node) {

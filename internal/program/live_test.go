@@ -163,7 +163,10 @@ func (s step) String() string { return s.what }
 func steps(from, to *cluster.Snapshot) []step {
 	var out []step
 	add := func(what string, do func(*program.Live)) { out = append(out, step{what, do}) }
-	set := func(l *program.Live, p cluster.Pod) { l.SetPod(p, links(&p)) }
+	set := func(l *program.Live, p cluster.Pod) {
+		l.SetPod(p)
+		l.SetNode(nodeWith(l.Model().Snapshot(), l.Node()))
+	}
 	for i := range from.Pods {
 		p := &from.Pods[i]
 		if !slices.ContainsFunc(to.Pods, func(q cluster.Pod) bool {
@@ -208,17 +211,18 @@ func TestAnotherStandsForThem(t *testing.T) {
 	third := web
 	third.Name, third.Addrs = "web-3", []netip.Addr{netip.MustParseAddr("10.2.0.78")}
 	at := slices.IndexFunc(e.s.Pods, func(p pod) bool { return p.Name == "db" })
-	db, link := e.s.Pods[at], e.n.Interface[at]
+	db := e.s.Pods[at]
 	l.RemovePod(&db)
-	l.SetPod(web, "")
-	l.SetPod(third, "")
+	l.SetPod(web)
+	l.SetPod(third)
 	l.RemovePod(&third) // it was asked about last
-	l.SetPod(db, link)
+	l.SetPod(db)
+	l.SetNode(nodeOf(l.Model().Snapshot(), "n1"))
 	p, _ := l.Take()
 	e.s.Pods = append(e.s.Pods, web)
 	want := program.New(policy.Compile(e.s, policy.Options{}), e.n)
 	for _, port := range []uint16{5432, 80} {
-		k := program.Packet{Hook: program.Forward, In: uplink, Out: link, Src: web.Addrs[0], Dst: db.Addrs[0], Proto: netset.TCP, Port: port}
+		k := program.Packet{Hook: program.Forward, In: uplink, Out: e.n.Interface[at], Src: web.Addrs[0], Dst: db.Addrs[0], Proto: netset.TCP, Port: port}
 		got, path, err := p.Try(&k)
 		if expected, _, _ := want.Try(&k); got != expected || err != nil {
 			t.Errorf("port %d: %v by %q, %v", port, got, path, err)
@@ -235,6 +239,8 @@ func BenchmarkLive(b *testing.B) {
 	for _, c := range []struct{ kind, node string }{{"a replica elsewhere", "elsewhere"}, {"a workload elsewhere", "elsewhere"}, {"a replica here", here}, {"a workload here", here}} {
 		b.Run(c.kind, func(b *testing.B) {
 			var all []time.Duration
+			with := nodeOf(s, here)
+			with.Interface[len(s.Pods)] = "veth-another" // where it will be
 			for n := 0; b.Loop(); n++ {
 				p := s.Pods[n%len(s.Pods)]
 				if c.kind == "a replica here" {
@@ -246,7 +252,8 @@ func BenchmarkLive(b *testing.B) {
 					p.Labels["pod-template-hash"] = fmt.Sprint(n)
 				}
 				start := time.Now()
-				l.SetPod(p, "veth-another")
+				l.SetPod(p)
+				l.SetNode(with)
 				l.Take()
 				all = append(all, time.Since(start))
 				start = time.Now()
@@ -276,4 +283,40 @@ func BenchmarkLive(b *testing.B) {
 		b.ReportMetric(float64(all[len(all)*99/100].Microseconds()), "µs-p99")
 		b.ReportMetric(float64(all[len(all)/2].Microseconds()), "µs-p50")
 	})
+}
+
+// TestAllows: what is said of a connection is what the table does with its first packet.
+func TestAllows(t *testing.T) {
+	compared := map[bool]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		c := world.UnevaluatedCases(24).Draw(rt, "case")
+		s := c.World.Snapshot()
+		if len(s.Nodes) == 0 || c.Options.NotEnforced {
+			return
+		}
+		e := newExperiment(s, c.Options, 0)
+		opts := policy.Options{Strict: c.Options.Strict, PodCIDRs: c.Options.PodCIDRs, BlockMetadata: c.Options.BlockMetadata, Azure: c.Options.Azure}
+		l := program.NewLive(policy.NewLive(s, opts), e.n)
+		own := func(a netip.Addr) bool { return slices.Contains(s.Nodes[0].Addrs, a) }
+		for _, f := range slices.Concat(c.Flows, e.flows(c.Flows)) {
+			k, ok := e.packet(&f)
+			if !ok || !e.has(f.From) { // what comes with another's address is dropped by where it comes from
+				continue
+			}
+			want, path, err := e.p.Try(&k)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			allowed := true
+			for _, side := range l.Allows(k.Src, k.Dst, k.Proto, k.Port, own) {
+				allowed = allowed && side.Allowed
+			}
+			if compared[want]++; allowed != want {
+				rt.Fatalf("%+v: allowed %v, and the table: %v by %q", k, allowed, want, path)
+			}
+		}
+	})
+	if compared[true] < 100 || compared[false] < 100 {
+		t.Errorf("too little was compared: %v", compared)
+	}
 }

@@ -30,7 +30,7 @@ type group struct {
 // nodeFace is what is allowed between a group and this node itself.
 type nodeFace struct {
 	asked
-	rows bool
+	told map[netip.Addr]int // what is allowed, by address, where it is not what is allowed for all others
 }
 
 // local is a pod here, and the elements that are there for it.
@@ -131,14 +131,16 @@ func (b *builder) newNodeFace(g *group, word string, d flow.Direction, family fl
 	rest := ask(own)
 	f := &nodeFace{asked: asked{name: word + familyNo[family-1] + "_" + g.hash, g: g, d: d, family: family,
 		segments: []segment{{first, lastOf(netip.PrefixFrom(first, 0)), rest}}}}
-	told := map[netip.Addr]bool{}
+	f.told = map[netip.Addr]int{}
+	asked := map[netip.Addr]bool{}
 	var list []Element
 	tell := func(end flow.End) {
-		if flow.FamilyOf(end.Addr) != family || told[end.Addr] {
+		if flow.FamilyOf(end.Addr) != family || asked[end.Addr] {
 			return
 		}
-		told[end.Addr] = true
+		asked[end.Addr] = true
 		if n := ask(end); n != rest {
+			f.told[end.Addr] = n
 			list = append(list, f.element(b, end.Addr, n))
 		}
 	}
@@ -148,10 +150,10 @@ func (b *builder) newNodeFace(g *group, word string, d flow.Direction, family fl
 	for _, m := range b.m.MetadataPorts() {
 		tell(flow.End{Kind: flow.Address, Addr: m.Addr()})
 	}
-	if f.rows = len(list) > 0; f.rows || b.e.sets[f.name] != nil {
+	if len(list) > 0 || b.e.sets[f.name] != nil {
 		b.e.fill(b.e.set(f.exact()), list)
 	}
-	f.write(b, f.rows, nil)
+	f.write(b, len(list) > 0, nil)
 	return f
 }
 
@@ -279,7 +281,7 @@ func (b *builder) rename(g *group) {
 		for f := range flow.Families {
 			g.tables[d-1].faces[f].render(b)
 			n := g.nodes[d-1][f]
-			n.write(b, n.rows, nil)
+			n.write(b, len(n.told) > 0, nil)
 		}
 		if name := closedName(d.String(), g.key, d); b.e.chains[name] != nil {
 			b.e.chain(name, 0, []Rule{denied(d.String()+" "+g.hash, b.comment(g, d))})

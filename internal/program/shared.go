@@ -2,6 +2,7 @@ package program
 
 import (
 	"cmp"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -258,16 +259,18 @@ func (b *builder) askShared(set int32, family flow.Family) {
 	b.e.fill(m.shared, list)
 }
 
-// largest chooses the sets with the most addresses, in an order that hangs on nothing but them.
+// largest chooses the sets with the most addresses, in an order that hangs on nothing but them. Sizes count by powers of two, so that
+// one pod more rarely changes what chains ask.
 func (b *builder) largest(sets []int32, family flow.Family) []int32 {
 	var out []int32
+	size := func(set int32) int { return bits.Len(uint(b.membersOf(set, family).addrs)) }
 	for _, set := range sets {
 		if b.membersOf(set, family).addrs >= sharedFrom {
 			out = append(out, set)
 		}
 	}
 	slices.SortFunc(out, func(x, y int32) int {
-		return cmp.Or(b.membersOf(y, family).addrs-b.membersOf(x, family).addrs, strings.Compare(b.setText(x), b.setText(y)))
+		return cmp.Or(size(y)-size(x), strings.Compare(b.setText(x), b.setText(y)))
 	})
 	return out[:min(len(out), maxShared)]
 }
