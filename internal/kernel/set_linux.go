@@ -262,10 +262,14 @@ type rawElement struct {
 	key, end []byte
 	isEnd    bool // it marks where the range before it ends
 	verdict  program.Verdict
+	strange  error // why it is none of ours
 }
 
 // elementOf is the inverse of keyOf.
 func elementOf(k program.Key, r rawElement) (e program.Element, err error) {
+	if r.strange != nil {
+		return e, r.strange
+	}
 	_, length := typeOf(k)
 	if len(r.key) != int(length) || r.end != nil && len(r.end) != int(length) {
 		return e, fmt.Errorf("a key of %d bytes, and not of %d", len(r.key), length)

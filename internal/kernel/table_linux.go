@@ -299,7 +299,7 @@ func lookUp(c conn, o *object, e *program.Element) (v program.Verdict, found boo
 	w.close(at)
 	err = ask(c, message(unix.NFT_MSG_GETSETELEM, 0, w), func() { found = false }, func(b []byte) error {
 		return eachElement(b, func(r rawElement) error {
-			v, found = r.verdict, true
+			v, found = r.verdict, r.strange == nil
 			return nil
 		})
 	})
@@ -405,7 +405,7 @@ func (t *Table) differences(got *contents, everything bool) (out []string) {
 		switch {
 		case g == nil:
 			out = append(out, "chain "+c.Name+" is gone")
-		case g.hooked != (c.Hook != 0) || g.hooked && (g.hook != hookNumbers[c.Hook] || g.priority != priority || g.policy != accept):
+		case g.hooked != (c.Hook != 0) || g.hooked && g.hook != hookNumbers[c.Hook]:
 			out = append(out, "chain "+c.Name+" is not where it was")
 		case !slices.Equal(g.rules, c.Rules):
 			out = append(out, "chain "+c.Name+" has other rules")
