@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -218,6 +219,14 @@ func (o *object) element(w *writer, e *program.Element, data bool) {
 
 // tree tells whether the kernel keeps a set as a tree of where ranges begin and end.
 func (o *object) tree() bool { return o.interval && len(keyParts[o.key]) == 1 }
+
+// covers tells whether a range of a set has where another one begins, and its verdict.
+func (o *object) covers(e *program.Element) bool {
+	return o.interval && slices.ContainsFunc(o.elements, func(r program.Element) bool {
+		within := !e.First.IsValid() || r.First.Compare(e.First) <= 0 && e.First.Compare(r.Last) <= 0
+		return within && r.Proto == e.Proto && r.Ports.Contains(e.Ports.First) && r.Verdict == e.Verdict
+	})
+}
 
 func (w *writer) value(kind uint16, data []byte) {
 	at := w.nest(kind)

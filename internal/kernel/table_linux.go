@@ -264,6 +264,9 @@ func (t *Table) readBack(p *plan) error {
 func (t *Table) probeEnds(lists []elements, there bool) error {
 	for _, e := range lists[:min(len(lists), samples)] {
 		for _, i := range []int{0, len(e.list) - 1} {
+			if !there && e.set.covers(&e.list[i]) {
+				continue // the kernel tells of the range that is there now
+			}
 			if err := t.probe(e.set, &e.list[i], there); err != nil {
 				return err
 			}
