@@ -84,19 +84,16 @@ type chain struct {
 }
 
 // readContents reads the table: its chains, rules and sets, and the elements of those sets that want asks for. What is read
-// belongs to one generation.
+// belongs to one generation; what does not fit together, or went before it was asked for, may be of several.
 func readContents(c conn, want func(*object) bool) (*contents, error) {
 	for range attempts {
 		before, err := generation(c)
 		if err != nil {
 			return nil, err
 		}
-		out, err := readOnce(c, want)
-		if err != nil {
-			return nil, err
-		}
+		out, problem := readOnce(c, want)
 		if after, err := generation(c); err != nil || after == before {
-			return out, err
+			return out, errors.Join(problem, err)
 		}
 	}
 	return nil, errInterrupted
