@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -249,5 +250,60 @@ func TestSmallBuffer(t *testing.T) {
 	same(t, ns, small)
 	if err := table.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// busy is a socket whose kernel somebody else changes in the middle of a question of several messages.
+type busy struct {
+	kernel.Conn
+	before int    // the message in front of which it happens
+	change func() // nil once it has happened
+}
+
+func (b *busy) Send(m netlink.Message) (netlink.Message, error) {
+	if int(m.Header.Type)&0xff == b.before && b.change != nil {
+		change := b.change
+		b.change = nil
+		change()
+	}
+	return b.Conn.Send(m)
+}
+
+// TestChangedWhileRead: what is made or goes while the table is read is no error: it is read once more, and healed.
+func TestChangedWhileRead(t *testing.T) {
+	needNft(t)
+	for _, c := range []struct {
+		before       int
+		script, want string
+	}{
+		{unix.NFT_MSG_GETRULE, "add chain inet sallyport other; add rule inet sallyport other accept", "chain other is not ours"},
+		{unix.NFT_MSG_GETSETELEM, "flush chain inet sallyport forward; delete map inet sallyport net", "set net is gone"},
+		{unix.NFT_MSG_GETSETELEM, "delete table inet sallyport", "the last look failed"},
+	} {
+		ns, p, b := netnstest.New(t), sample(), &busy{before: c.before}
+		table, err := kernel.OpenWith(func() (kernel.Conn, error) {
+			var err error
+			b.Conn, err = kernel.Dial(ns.FD())
+			return b, err
+		}, kernel.Features{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(t, table, p)
+		b.change = func() { nft(t, ns, c.script, "-f", "-") }
+		found, err := table.Heal(true)
+		if err != nil { // once it is gone nothing can be asked any more, and the next one writes it
+			found, err = table.Heal(false)
+		}
+		if err != nil || !strings.Contains(strings.Join(found, "; "), c.want) {
+			t.Errorf("%s: found %q, %v; it should be %q", c.script, found, err, c.want)
+		}
+		same(t, ns, p)
+		if err := table.Close(); err != nil {
+			t.Error(err)
+		}
+		if found, err := table.Heal(true); err != nil || len(found) > 0 {
+			t.Errorf("once it is closed it still heals: %q, %v", found, err)
+		}
 	}
 }

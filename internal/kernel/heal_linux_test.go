@@ -38,6 +38,7 @@ func sample() *program.Program {
 				{Match: program.FromInterface, Set: "links", Negated: true, Verdict: closed},
 				{Match: program.Source4, Map: "ends"}, {Match: program.Destination6, Map: "net"}, {Match: program.ProtocolAndPort, Map: "ports"},
 				{Verdict: closed}}},
+			{Name: "output", Hook: program.Output, Rules: []program.Rule{{Match: program.Established, Verdict: program.Verdict{Act: program.Accept}}}},
 		},
 	}
 }
@@ -48,6 +49,7 @@ func TestHeal(t *testing.T) {
 	ns, p := netnstest.New(t), sample()
 	table := open(t, ns, kernel.Features{})
 	apply(t, table, p)
+	again, rule := "flush chain inet sallyport output; delete chain inet sallyport output; add chain inet sallyport output ", "add rule inet sallyport output ct state established accept"
 	for _, c := range []struct{ script, want string }{
 		{"flush ruleset", "the table is gone"},
 		{"delete table inet sallyport", "the table is gone"},
@@ -65,7 +67,13 @@ func TestHeal(t *testing.T) {
 		{"add element inet sallyport net { fc00::/8 : return }", "set net has other elements"},
 		{"delete element inet sallyport ports { tcp . 80-90 }", "set ports has other elements"},
 		{"flush set inet sallyport links", "set links has"},
-		{"add chain inet sallyport forward { type filter hook forward priority 0; policy drop; }", "chain forward is not where it was"},
+		{"add chain inet sallyport forward { type filter hook forward priority 0; policy drop; }", "chain forward of type filter with priority 0 and policy 0"},
+		{again + "{ type nat hook output priority 0; }; " + rule, "chain output of type nat"}, // is asked about the first packet of a connection only
+		{again + "{ type filter hook output priority 1; }; " + rule, "priority 1"},
+		{again + "{ type filter hook input priority 0; }; " + rule, "chain output is not where it was"},
+		{"add element inet sallyport ends { 10.0.0.3 : continue }", "an element of ends: the verdict"},
+		{"add element inet sallyport ends { * : return }", "an element of ends: its flags"},
+		{`flush chain inet sallyport closed; add rule inet sallyport closed log prefix "sallyport x " group 45 queue-threshold 9999 drop comment "shut"`, "chain closed has other rules"},
 	} {
 		nft(t, ns, c.script, "-f", "-")
 		found, err := table.Heal(true) // a kernel that does not count elements is asked for all of them

@@ -216,8 +216,9 @@ var hookNumbers = map[program.Hook]uint32{program.Input: unix.NF_INET_LOCAL_IN, 
 
 // Where in a hook a chain is asked: with filters, after the destination is translated. What no rule ends is accepted.
 const (
-	priority = 0
-	accept   = 1 // NF_ACCEPT
+	priority  = 0
+	accept    = 1 // NF_ACCEPT
+	chainType = "filter"
 )
 
 // chainMessage makes a chain without its rules. One with a hook accepts what no rule ends.
@@ -230,7 +231,7 @@ func chainMessage(c *program.Chain) netlink.Message {
 		w.number(unix.NFTA_HOOK_PRIORITY, priority)
 		w.close(at)
 		w.number(unix.NFTA_CHAIN_POLICY, accept)
-		w.text(unix.NFTA_CHAIN_TYPE, "filter")
+		w.text(unix.NFTA_CHAIN_TYPE, chainType)
 	}
 	return message(unix.NFT_MSG_NEWCHAIN, netlink.Create|netlink.Excl, w)
 }

@@ -118,13 +118,16 @@ var verdictKinds = map[program.Act]expr.VerdictKind{
 	program.Accept: expr.VerdictAccept, program.Drop: expr.VerdictDrop, program.Return: expr.VerdictReturn, program.Jump: expr.VerdictJump, program.Goto: expr.VerdictGoto,
 }
 
+// logKey says what a log has: no length at which packets are cut off, and nothing that holds them back.
+const logKey = 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX
+
 // ruleMessage adds a rule at the end of a chain.
 func ruleMessage(chain string, r *program.Rule) (netlink.Message, error) {
 	w := start()
 	w.text(unix.NFTA_RULE_CHAIN, chain)
 	list := expressions(r)
 	if r.Log != "" {
-		list = append(list, &expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX, Group: program.LogGroup, Data: []byte(r.Log)})
+		list = append(list, &expr.Log{Key: logKey, Group: program.LogGroup, Data: []byte(r.Log)})
 	}
 	if r.Verdict.Act != 0 {
 		list = append(list, &expr.Verdict{Kind: verdictKinds[r.Verdict.Act], Chain: r.Verdict.Chain})
@@ -229,7 +232,7 @@ func ruleOf(list []expr.Any) (r program.Rule, err error) {
 	}
 	if n := len(list) - 1; n >= 0 {
 		if l, ok := list[n].(*expr.Log); ok {
-			if l.Group != program.LogGroup {
+			if l.Group != program.LogGroup || l.Key != logKey {
 				return r, errForeign
 			}
 			log, list = string(l.Data), list[:n]

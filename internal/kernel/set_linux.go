@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -219,6 +220,14 @@ func (o *object) element(w *writer, e *program.Element, data bool) {
 // tree tells whether the kernel keeps a set as a tree of where ranges begin and end.
 func (o *object) tree() bool { return o.interval && len(keyParts[o.key]) == 1 }
 
+// covers tells whether a range of a set has where another one begins, and its verdict.
+func (o *object) covers(e *program.Element) bool {
+	return o.interval && slices.ContainsFunc(o.elements, func(r program.Element) bool {
+		within := !e.First.IsValid() || r.First.Compare(e.First) <= 0 && e.First.Compare(r.Last) <= 0
+		return within && r.Proto == e.Proto && r.Ports.Contains(e.Ports.First) && r.Verdict == e.Verdict
+	})
+}
+
 func (w *writer) value(kind uint16, data []byte) {
 	at := w.nest(kind)
 	w.attribute(unix.NFTA_DATA_VALUE, data)
@@ -262,10 +271,14 @@ type rawElement struct {
 	key, end []byte
 	isEnd    bool // it marks where the range before it ends
 	verdict  program.Verdict
+	strange  error // why it is none of ours
 }
 
 // elementOf is the inverse of keyOf.
 func elementOf(k program.Key, r rawElement) (e program.Element, err error) {
+	if r.strange != nil {
+		return e, r.strange
+	}
 	_, length := typeOf(k)
 	if len(r.key) != int(length) || r.end != nil && len(r.end) != int(length) {
 		return e, fmt.Errorf("a key of %d bytes, and not of %d", len(r.key), length)

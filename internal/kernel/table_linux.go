@@ -25,6 +25,7 @@ type Table struct {
 	c        conn // nil after it failed
 	features Features
 
+	wanted     *program.Program // what Apply brought it to; nil before it did, and after it failed
 	now        *program.Program // what the kernel has; nil where that is not known
 	capacity   map[string]int   // of its sets
 	generation uint32           // at which it was seen to have it
@@ -52,6 +53,11 @@ func (t *Table) connect() (err error) {
 
 // Close lets go of the table, which stays in force as it is.
 func (t *Table) Close() error {
+	t.wanted = nil
+	return t.hangUp()
+}
+
+func (t *Table) hangUp() error {
 	if t.c == nil {
 		return nil
 	}
@@ -62,7 +68,7 @@ func (t *Table) Close() error {
 
 // forget drops the socket after something went wrong in a way that leaves open what the kernel did, or will still say.
 func (t *Table) forget() {
-	_ = t.Close() // it is of no use; that it cannot be closed would change nothing
+	_ = t.hangUp() // it is of no use; that it cannot be closed would change nothing
 }
 
 // Change is what Apply did.
@@ -75,21 +81,42 @@ type Change struct {
 // error the table is what it was before, or, after errors that say so, nobody knows and the next Apply writes everything. What
 // was written is read back. The program may not be changed afterwards; parts that two programs share are not compared.
 func (t *Table) Apply(next *program.Program) (Change, error) {
+	if err := next.Check(); err != nil {
+		return Change{}, fmt.Errorf("the table contradicts itself, so it is not loaded: %w", err)
+	}
 	if err := t.connect(); err != nil {
 		return Change{}, err
 	}
-	if t.now != nil {
+	if t.now != nil && sameHooks(t.now, next) {
 		c, err := t.change(next)
+		if err == nil {
+			t.wanted = next
+		}
 		if err == nil || errors.Is(err, errTooLarge) {
 			return c, err
 		}
 		t.doubt(err) // somebody else changed the table, or the kernel lost something: all of it is written
 	}
+	t.wanted = nil
 	c, err := t.replace(next)
 	if err != nil {
 		t.doubt(err)
+		return c, err
 	}
-	return c, err
+	t.wanted = next
+	return c, nil
+}
+
+// sameHooks tells whether each chain of both programs is called from where it was, which no difference can change.
+func sameHooks(old, next *program.Program) bool {
+	hooks := map[string]program.Hook{}
+	for i := range old.Chains {
+		hooks[old.Chains[i].Name] = old.Chains[i].Hook
+	}
+	return !slices.ContainsFunc(next.Chains, func(c program.Chain) bool {
+		was, ok := hooks[c.Name]
+		return ok && was != c.Hook
+	})
 }
 
 // doubt notes that it is not known what the kernel has; nor is the socket of use, unless the kernel just refused.
@@ -126,9 +153,6 @@ func (t *Table) change(next *program.Program) (Change, error) {
 // replace writes the whole table in the place of whatever is there. It is what happens at start, too: to read a large table
 // takes ten times longer than to write it.
 func (t *Table) replace(next *program.Program) (Change, error) {
-	if err := next.Check(); err != nil {
-		return Change{}, fmt.Errorf("the table contradicts itself, so it is not loaded: %w", err)
-	}
 	if err := t.connect(); err != nil {
 		return Change{}, err
 	}
@@ -264,6 +288,9 @@ func (t *Table) readBack(p *plan) error {
 func (t *Table) probeEnds(lists []elements, there bool) error {
 	for _, e := range lists[:min(len(lists), samples)] {
 		for _, i := range []int{0, len(e.list) - 1} {
+			if !there && e.set.covers(&e.list[i]) {
+				continue // the kernel tells of the range that is there now
+			}
 			if err := t.probe(e.set, &e.list[i], there); err != nil {
 				return err
 			}
@@ -299,7 +326,7 @@ func lookUp(c conn, o *object, e *program.Element) (v program.Verdict, found boo
 	w.close(at)
 	err = ask(c, message(unix.NFT_MSG_GETSETELEM, 0, w), func() { found = false }, func(b []byte) error {
 		return eachElement(b, func(r rawElement) error {
-			v, found = r.verdict, true
+			v, found = r.verdict, r.strange == nil
 			return nil
 		})
 	})
@@ -311,21 +338,21 @@ func lookUp(c conn, o *object, e *program.Element) (v program.Verdict, found boo
 
 // Heal looks whether somebody else committed anything in the network namespace since the table was last seen as it should be,
 // and if so at the table; it writes it anew where it is not. It gives what it found, in words. With everything set all elements
-// are read and compared, which takes seconds for a large table, and whether or not anybody committed anything.
+// are read and compared, which takes seconds for a large table, and whether or not anybody committed anything. After an error the
+// next Heal writes the table anew; but after one of Apply it does nothing, for the next Apply writes everything.
 func (t *Table) Heal(everything bool) (found []string, err error) {
-	if t.now == nil {
-		return nil, nil // nothing was applied yet, or the next Apply writes everything
-	}
-	found, err = t.look(everything)
-	if err == nil && len(found) == 0 {
+	switch {
+	case t.wanted == nil:
 		return nil, nil
-	}
-	next := t.now
-	if err != nil && !errors.Is(err, errInterrupted) {
-		t.doubt(err)
+	case t.now == nil:
+		found = []string{"it is not known what the kernel has, since the last look failed"}
+	default:
+		if found, err = t.look(everything); err != nil && !errors.Is(err, errInterrupted) {
+			t.doubt(err)
+		}
 	}
 	if len(found) > 0 {
-		if _, err = t.replace(next); err != nil {
+		if _, err = t.replace(t.wanted); err != nil {
 			t.doubt(err)
 		}
 	}
@@ -405,7 +432,7 @@ func (t *Table) differences(got *contents, everything bool) (out []string) {
 		switch {
 		case g == nil:
 			out = append(out, "chain "+c.Name+" is gone")
-		case g.hooked != (c.Hook != 0) || g.hooked && (g.hook != hookNumbers[c.Hook] || g.priority != priority || g.policy != accept):
+		case g.hooked != (c.Hook != 0) || g.hooked && g.hook != hookNumbers[c.Hook]:
 			out = append(out, "chain "+c.Name+" is not where it was")
 		case !slices.Equal(g.rules, c.Rules):
 			out = append(out, "chain "+c.Name+" has other rules")

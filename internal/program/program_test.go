@@ -192,6 +192,12 @@ func TestCheckFinds(t *testing.T) {
 	ranges := func(list ...program.Element) *program.Program {
 		return &program.Program{Maps: []program.Map{{Name: "m", Key: program.KeyIPv4, Interval: true, Elements: list}}}
 	}
+	elements := func(key program.Key, list ...program.Element) *program.Program {
+		return &program.Program{Sets: []program.Set{{Name: "s", Key: key, Elements: list}}}
+	}
+	ports := func(proto netset.Proto, first, last uint16) program.Element {
+		return program.Element{Proto: proto, Ports: netset.PortRange{First: first, Last: last}}
+	}
 	chain := func(rules ...program.Rule) *program.Program {
 		return &program.Program{Chains: []program.Chain{{Name: "c", Rules: rules}}}
 	}
@@ -200,6 +206,13 @@ func TestCheckFinds(t *testing.T) {
 		p    *program.Program
 	}{
 		{"overlap", ranges(program.Element{First: a("10.0.0.0"), Last: a("10.0.0.9")}, program.Element{First: a("10.0.0.9"), Last: a("10.0.0.20")})},
+		{"not in order", elements(program.KeyIPv4, program.Element{First: a("10.0.0.2"), Last: a("10.0.0.2")}, program.Element{First: a("10.0.0.1"), Last: a("10.0.0.1")})},
+		{"not in order", elements(program.KeyPort, ports(netset.TCP, 80, 80), ports(netset.UDP, 53, 53), ports(netset.TCP, 80, 80))},
+		{"not in order", elements(program.KeyProtocol, program.Element{Number: 6}, program.Element{Number: 1})},
+		{"overlap", elements(program.KeyInterface, program.Element{Interface: "eth0"}, program.Element{Interface: "eth0"})},
+		{"ought not to be", elements(program.KeyPort, ports(netset.TCP, 80, 90))},
+		{"cannot name", elements(program.KeyInterface, program.Element{})},
+		{"cannot name", elements(program.KeySource4, program.Element{First: a("10.0.0.1"), Last: a("10.0.0.1")})},
 		{"ends before it begins", ranges(program.Element{First: a("10.0.0.9"), Last: a("10.0.0.0")})},
 		{"no set x", chain(program.Rule{Match: program.Source4, Set: "x"})},
 		{"no chain x", chain(program.Rule{Verdict: program.Verdict{Act: program.Jump, Chain: "x"}})},
