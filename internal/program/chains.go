@@ -245,6 +245,7 @@ func size(s segment) int {
 // hooks makes the chains that packets come by.
 func (b *builder) hooks() {
 	open := []Rule{
+		{Match: Revoked, Verdict: Verdict{Goto, "revoked"}}, // the first of all, for what is revoked is established as well
 		{Match: Established, Verdict: Verdict{Act: Accept}},
 		{Match: RelatedError, Set: errorProtocols, Verdict: Verdict{Act: Accept}},
 		{Match: NeighbourTalk, Set: neighbourTypes, Verdict: Verdict{Act: Accept}},
@@ -256,7 +257,7 @@ func (b *builder) hooks() {
 	forward := slices.Concat(open, []Rule{strange, {Match: ToInterface, Set: "interfaces", Negated: true, Verdict: Verdict{Goto, unknown}}, own,
 		{Match: ToInterface, Set: "pod_interfaces", Verdict: Verdict{Jump, "targets"}}})
 	input := slices.Concat(open, []Rule{{Match: FromLoopback, Verdict: Verdict{Act: Accept}}, strange, own})
-	output := slices.Clone(open)
+	output := slices.Concat(open, []Rule{{Match: ToInterface, Set: "pod_interfaces", Verdict: Verdict{Jump, "strays"}}})
 	for _, d := range flow.Directions {
 		for f := range addrKey {
 			forward = append(forward, b.dispatch(d.String(), d, f, b.endpoints[f], func(e *endpoint) string { return e.chain[d-1] })...)
@@ -270,16 +271,40 @@ func (b *builder) hooks() {
 	b.p.Chains = append(b.p.Chains,
 		Chain{Name: "forward", Hook: Forward, Rules: forward}, Chain{Name: "input", Hook: Input, Rules: input}, Chain{Name: "output", Hook: Output, Rules: output},
 		Chain{Name: unknown, Rules: []Rule{denied("interface", "an interface that is no uplink and no pod's")}},
+		Chain{Name: "revoked", Rules: []Rule{relabelled(denied("revoked", "a connection that policies allowed and do not any more"))}},
+		b.strays(),
 		Chain{Name: "sources", Rules: []Rule{
+			{Verdict: Verdict{Jump, "strays"}},
 			{Match: InterfaceAndIP4, Set: "sources4", Verdict: Verdict{Act: Return}},
 			{Match: InterfaceAndIP6, Set: "sources6", Verdict: Verdict{Act: Return}},
 			denied("source", "not an address of the pod that it comes from"),
 		}},
 		Chain{Name: "targets", Rules: []Rule{
+			{Verdict: Verdict{Jump, "strays"}},
 			{Match: TargetAndIP4, Set: "sources4", Verdict: Verdict{Act: Return}},
 			{Match: TargetAndIP6, Set: "sources6", Verdict: Verdict{Act: Return}},
 			denied("target", "an address that is not known to be that pod's, which no policy could be asked about"),
 		}})
+}
+
+// relabelled sets the label on what has it. That changes nothing, but kernels give room for labels to connections only while some rule
+// has to do with labels, and older ones count none but those that set some: a rule that only asks would never find any.
+func relabelled(r Rule) Rule {
+	r.Match = Relabel
+	return r
+}
+
+// strays drops TCP from and to pods that belongs to no connection which the kernel knows, and opens none. The kernel takes such a
+// packet for the first of a new connection, the other way round where an answer is the first that it sees. Then a connection that
+// was cut, and whose entry is gone, would be decided as if the server had opened it, and go on in both directions.
+func (b *builder) strays() Chain {
+	c := Chain{Name: "strays"}
+	if !b.n.Unseen {
+		r := denied("stray", "TCP in the midst of a connection that the kernel does not know, or not any more")
+		r.Match = Stray
+		c.Rules = []Rule{r}
+	}
+	return c
 }
 
 // beyond lists the endpoints that the node can send to. What it sends to an address of its own stays on it, whatever pod says
