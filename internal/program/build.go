@@ -20,6 +20,9 @@ type Node struct {
 	// Interface gives, by the index of a pod in the Snapshot, the interface of the node that leads to it. Behind a bridge
 	// several pods have the same. A pod that is not in it is closed by its interface, as every one that nobody knows.
 	Interface map[int]string
+	// Unseen: the kernel has begun to follow connections here just now, so that some may be under way of which it knows nothing. They
+	// are decided like new ones. Otherwise one that it does not know was cut, or is long forgotten, and cannot go on.
+	Unseen bool
 }
 
 // New compiles the table of a node. It does not matter in which order the model's parts came.

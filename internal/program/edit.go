@@ -17,7 +17,7 @@ type editor struct {
 
 	// What was there when take was called last, of what was touched since.
 	hadSet   map[string]bool
-	hadRules map[string][]Rule // nil: there was no such chain
+	hadRules map[string]*[]Rule // nil: there was no such chain
 	net      map[string]map[Element]int
 }
 
@@ -44,7 +44,7 @@ func newEditor() editor {
 }
 
 func (e *editor) begin() {
-	e.hadSet, e.hadRules, e.net = map[string]bool{}, map[string][]Rule{}, map[string]map[Element]int{}
+	e.hadSet, e.hadRules, e.net = map[string]bool{}, map[string]*[]Rule{}, map[string]map[Element]int{}
 }
 
 // set makes sure that a set is there, and gives it.
@@ -186,7 +186,8 @@ func (e *editor) touchChain(name string) {
 	}
 	e.hadRules[name] = nil
 	if c := e.chains[name]; c != nil {
-		e.hadRules[name] = c.Rules
+		rules := c.Rules
+		e.hadRules[name] = &rules
 	}
 }
 
@@ -232,7 +233,7 @@ func (e *editor) take() *Delta {
 		case c != nil && had == nil:
 			d.NewChains = append(d.NewChains, name)
 		}
-		if c != nil && !slices.Equal(c.Rules, had) {
+		if c != nil && (had == nil || !slices.Equal(c.Rules, *had)) {
 			d.Rules = append(d.Rules, name)
 		}
 	}
