@@ -19,7 +19,8 @@ type Node struct {
 	// Uplinks are the interfaces by which the node reaches other nodes and the world, lo left out.
 	Uplinks []string
 	// Interface gives, by the index of a pod in the Snapshot, the interface of the node that leads to it. Behind a bridge
-	// several pods have the same. A pod that is not in it is closed by its interface, as every one that nobody knows.
+	// several pods have the same. A pod that is not in it is closed by its interface, as every one that nobody knows, and by its
+	// addresses, which an uplink may lead to.
 	Interface map[int]string
 }
 
@@ -64,7 +65,7 @@ type builder struct {
 // endpoint is an address of a local pod.
 type endpoint struct {
 	addr      netip.Addr
-	link      string
+	link      string    // empty where none leads to it: it is closed
 	chain     [2]string // by direction, what the address leads to; empty: everything is allowed
 	node      [2]string // the same where the other end is this node itself
 	ambiguous bool      // another end of the cluster has the address: it is closed
@@ -159,9 +160,6 @@ func (b *builder) group(g *group) {
 	}
 	for _, pod := range g.pods {
 		link := b.n.Interface[pod]
-		if link == "" {
-			continue // closed by interface
-		}
 		for _, addr := range b.m.Snapshot().Pods[pod].Addrs {
 			f := flow.FamilyOf(addr) - 1
 			b.endpoints[f] = append(b.endpoints[f], endpoint{addr: addr, link: link, chain: chains[f], node: nodes[f], ambiguous: b.shares(addr, pod)})
@@ -196,6 +194,9 @@ func (b *builder) interfaces() {
 	}
 	for f := range b.endpoints {
 		for _, e := range b.endpoints[f] {
+			if e.link == "" {
+				continue
+			}
 			sources[f].Elements = append(sources[f].Elements, Element{Interface: e.link, First: e.addr, Last: e.addr})
 		}
 	}

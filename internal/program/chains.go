@@ -296,8 +296,11 @@ func (b *builder) dispatch(name string, d flow.Direction, f int, ends []endpoint
 	for i := range ends {
 		e := &ends[i]
 		to := chain(e)
-		if e.ambiguous {
+		switch {
+		case e.ambiguous: // first, so that one address has one verdict
 			to = b.closed("shared", e.addr.String(), d, "another end has the address "+e.addr.String())
+		case e.link == "":
+			to = b.closed("unreached", "unreached", d, "a pod here that no interface of its own is known to lead to")
 		}
 		if to != "" {
 			m.Elements = append(m.Elements, Element{First: e.addr, Last: e.addr, Verdict: Verdict{Jump, to}})
