@@ -45,6 +45,15 @@ func (n *Namespace) Do(f func() error) error {
 	})
 }
 
+// In runs a function on a thread that is in the namespace which a file descriptor names, or on the caller's own where it is 0.
+// Goroutines that it starts are not there.
+func In(fd int, f func() error) error {
+	if fd == 0 {
+		return f()
+	}
+	return (&Namespace{netns.NsHandle(fd)}).Do(f)
+}
+
 // apart runs a function on a thread of its own, which ends with it: nothing else ever runs where it has been.
 func apart(f func() error) error {
 	done := make(chan error)

@@ -18,7 +18,8 @@ type Node struct {
 	// Uplinks are the interfaces by which the node reaches other nodes and the world, lo left out.
 	Uplinks []string
 	// Interface gives, by the index of a pod in the Snapshot, the interface of the node that leads to it. Behind a bridge
-	// several pods have the same. A pod that is not in it is closed by its interface, as every one that nobody knows.
+	// several pods have the same. A pod that is not in it is closed by its interface, as every one that nobody knows, and by its
+	// addresses, which an uplink may lead to.
 	Interface map[int]string
 	// Unseen: the kernel has begun to follow connections here just now, so that some may be under way of which it knows nothing. They
 	// are decided like new ones. Otherwise one that it does not know was cut, or is long forgotten, and cannot go on.

@@ -74,7 +74,7 @@ func disjoint(name string, key Key, list []Element, ranges bool, fail func(strin
 	named := key == KeyInterface || key == KeySource4 || key == KeySource6
 	for i := range list {
 		e := &list[i]
-		if named == (e.Interface == "") || !plain(e.Interface) || e.First.Zone() != "" || e.Last.Zone() != "" {
+		if named != (e.Interface != "") || named && !IsInterface(e.Interface) || e.First.Zone() != "" || e.Last.Zone() != "" {
 			fail("%s: element %d has an interface that nft cannot name, or an address with a zone: %q %q", name, i, e.Interface, e.First)
 		}
 		if !ranges && (e.First != e.Last || e.Ports.First != e.Ports.Last) || e.Last.Less(e.First) || e.Ports.Last < e.Ports.First {
@@ -101,9 +101,9 @@ func follows(before, e *Element) bool {
 	return before.Ports.Last < e.Ports.First
 }
 
-// plain tells whether nft reads a name of an interface as just that one.
-func plain(name string) bool {
-	return len(name) < 16 && !strings.HasSuffix(name, "*") && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\/`, r) })
+// IsInterface tells whether nft reads a text as the name of just one interface. Linux takes names that it does not.
+func IsInterface(name string) bool {
+	return name != "" && len(name) < 16 && !strings.HasSuffix(name, "*") && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\/`, r) })
 }
 
 // calls lists, for each chain, the chains that it leads to.

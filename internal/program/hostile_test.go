@@ -1,6 +1,7 @@
 package program_test
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -76,6 +77,40 @@ func TestInterfacesOfOthers(t *testing.T) {
 	}
 	if err := p.Check(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPodBehindAnUplink: a pod here whose interface is not known is closed by its address, wherever it comes or goes by: an uplink
+// is no way around its policies.
+func TestPodBehindAnUplink(t *testing.T) {
+	e := example(t)
+	i := slices.IndexFunc(e.s.Pods, func(p pod) bool { return p.Name == "free" })
+	a, world := e.s.Pods[i].Addrs[0], netip.MustParseAddr("203.0.113.9")
+	for _, known := range []bool{true, false} {
+		if !known {
+			delete(e.n.Interface, i)
+		}
+		p := program.New(policy.Compile(e.s, policy.Options{}), e.n)
+		if err := p.Check(); err != nil {
+			t.Error(err)
+		}
+		at := cmp.Or(e.n.Interface[i], uplink)
+		for _, k := range []program.Packet{
+			{Hook: program.Forward, In: uplink, Out: at, Src: world, Dst: a},
+			{Hook: program.Forward, In: at, Out: uplink, Src: a, Dst: world},
+			{Hook: program.Input, In: at, Src: a, Dst: netip.MustParseAddr("192.0.2.1")},
+			{Hook: program.Output, Out: at, Src: netip.MustParseAddr("192.0.2.1"), Dst: a},
+		} {
+			k.Proto, k.Port = netset.TCP, 80
+			if got, path, err := p.Try(&k); got != known || err != nil {
+				t.Errorf("its interface is known %v: %+v: accepted %v by %q, %v", known, k, got, path, err)
+			}
+		}
+	}
+	j := slices.IndexFunc(e.s.Pods, func(p pod) bool { return p.Name == "web" })
+	e.s.Pods[j].Addrs = e.s.Pods[i].Addrs
+	if err := program.New(policy.Compile(e.s, policy.Options{}), e.n).Check(); err != nil {
+		t.Errorf("a pod whose interface is known has the address too: %v", err)
 	}
 }
 

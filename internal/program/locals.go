@@ -179,22 +179,28 @@ func (b *builder) refreshPod(pod int) {
 	var list []reason
 	if l.link != "" { // otherwise it is closed by its interface
 		list = append(list, reason{interfaces, KeyInterface, Element{Interface: l.link}}, reason{podInterfaces, KeyInterface, Element{Interface: l.link}})
-		for _, addr := range b.m.Snapshot().Pods[pod].Addrs {
+	}
+	for _, addr := range b.m.Snapshot().Pods[pod].Addrs {
+		if l.link != "" {
 			f := flow.FamilyOf(addr) - 1
 			list = append(list, reason{sources[f], [2]Key{KeySource4, KeySource6}[f], Element{Interface: l.link, First: addr, Last: addr}})
-			list = b.leads(list, l.g, addr)
 		}
+		list = b.leads(list, l, addr)
 	}
 	b.reasons(l, list)
 }
 
 // leads adds what leads an address of a pod to the chains of its group.
-func (b *builder) leads(list []reason, g *group, addr netip.Addr) []reason {
+func (b *builder) leads(list []reason, l *local, addr netip.Addr) []reason {
 	f := flow.FamilyOf(addr) - 1
 	for _, d := range flow.Directions {
-		to, node := g.tables[d-1].faces[f].chain, g.nodes[d-1][f].chain
-		if len(b.owners[addr]) > 1 {
+		to, node := l.g.tables[d-1].faces[f].chain, l.g.nodes[d-1][f].chain
+		switch {
+		case len(b.owners[addr]) > 1: // first, so that one address has one verdict
 			to = b.closed("shared", addr.String(), d, "another end has the address "+addr.String())
+			node = to
+		case l.link == "":
+			to = b.closed("unreached", "unreached", d, "a pod here that no interface of its own is known to lead to")
 			node = to
 		}
 		if to != "" {

@@ -1,0 +1,9 @@
+package node
+
+// Tell, Counts and Gap are for tests, which put faults into a socket and show what is heard.
+var (
+	Tell   = watch
+	Counts = counts
+)
+
+const Gap = gap
