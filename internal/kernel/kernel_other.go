@@ -29,6 +29,9 @@ func (*Table) Close() error { return nil }
 // Apply fails.
 func (*Table) Apply(*program.Program) (Change, error) { return Change{}, errElsewhere }
 
+// Change fails.
+func (*Table) Change(*program.Program, *program.Delta) (Change, error) { return Change{}, errElsewhere }
+
 // Heal fails.
 func (*Table) Heal(bool) ([]string, error) { return nil, errElsewhere }
 

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -29,79 +28,87 @@ type elements struct {
 	list []program.Element
 }
 
-// empty tells whether nothing changes.
-func (p *plan) empty() bool {
-	return len(p.flush)+len(p.anew)+len(p.chains)+len(p.sets)+len(p.gone)+len(p.come)+len(p.rules)+len(p.dropSets)+len(p.dropChains) == 0
-}
-
-// planOf says what leads from one program to another; from nil it makes everything. capacity has how many elements the sets
-// that are there were made for, and grows with the plan.
-func planOf(old, next *program.Program, capacity map[string]int) *plan {
-	p := &plan{}
-	before := map[string]*object{}
-	was, is := objects(old), objects(next)
-	for i := range was {
-		before[was[i].name] = &was[i]
+// planOf says how a difference gets into the table, whose content is next after that. capacity has how many elements the sets that
+// are there were made for, and grows with the plan.
+func planOf(d *program.Delta, next *program.Program, capacity map[string]int) *plan {
+	p := &plan{dropSets: slices.Clone(d.GoneSets), dropChains: d.GoneChains}
+	list := objects(next)
+	sets := make(map[string]*object, len(list))
+	for i := range list {
+		sets[list[i].name] = &list[i]
 	}
-	anew := map[string]bool{}
-	for i := range is {
-		o := &is[i]
-		b := before[o.name]
-		delete(before, o.name)
-		if b != nil && b.key == o.key && b.verdicts == o.verdicts && b.interval == o.interval && o.fits(b, capacity[o.name]) {
-			p.elements(b, o)
-			continue
+	for _, name := range d.NewSets {
+		at := slices.Index(p.dropSets, name)
+		if at >= 0 { // of another type under the same name
+			p.dropSets = slices.Delete(p.dropSets, at, at+1)
 		}
-		if b != nil {
-			p.anew = append(p.anew, o.name)
-			anew[o.name] = true
-		}
-		p.sets = append(p.sets, o)
-		capacity[o.name] = o.capacity()
-		if len(o.elements) > 0 {
-			p.come = append(p.come, elements{o, o.elements})
+		p.make(sets[name], at >= 0, capacity)
+	}
+	for i := range d.Elements {
+		m := &d.Elements[i]
+		o := sets[m.Set]
+		switch _, isNew := slices.BinarySearch(d.NewSets, m.Set); {
+		case isNew: // it is made with all its elements
+		case o.fits(len(o.elements)+len(m.Gone)-len(m.Come), capacity[o.name]):
+			p.move(o, m)
+		default:
+			p.make(o, true, capacity)
 		}
 	}
-	for name := range before {
-		p.dropSets = append(p.dropSets, name)
+	for _, name := range p.dropSets {
 		delete(capacity, name)
 	}
-	slices.Sort(p.dropSets)
-	p.chainsOf(old, next, anew)
+	p.chainsOf(d, next)
 	return p
 }
 
-// fits tells whether a set can become another one by its elements: it is large enough, and not so much larger that it is less
-// to write it anew than to delete what goes.
-func (o *object) fits(before *object, capacity int) bool {
-	was, is := len(before.elements), len(o.elements)
-	return (o.interval || is <= capacity) && (was < muchSmaller || is > was/8)
+// make makes a set with all its elements.
+func (p *plan) make(o *object, there bool, capacity map[string]int) {
+	if there {
+		p.anew = append(p.anew, o.name)
+	}
+	p.sets = append(p.sets, o)
+	capacity[o.name] = o.capacity()
+	if len(o.elements) > 0 {
+		p.come = append(p.come, elements{o, o.elements})
+	}
+}
+
+// move changes the elements of a set.
+func (p *plan) move(o *object, m *program.Moved) {
+	if len(m.Gone) > 0 {
+		p.gone = append(p.gone, elements{o, m.Gone})
+	}
+	if len(m.Come) > 0 {
+		p.come = append(p.come, elements{o, m.Come})
+	}
+}
+
+// fits tells whether a set that had so many elements can become one by moving some: it is large enough, and not so much larger that
+// it is less to write it anew than to delete what goes.
+func (o *object) fits(was, capacity int) bool {
+	return (o.interval || len(o.elements) <= capacity) && (was < muchSmaller || len(o.elements) > was/8)
 }
 
 // muchSmaller is from how many elements on it is asked whether a set has become much smaller.
 const muchSmaller = 1_000
 
-// chainsOf compares chains. A chain whose rules differ, or ask a set that is made anew, gets all its rules again.
-func (p *plan) chainsOf(old, next *program.Program, anew map[string]bool) {
-	before := map[string]*program.Chain{}
-	if old != nil {
-		for i := range old.Chains {
-			before[old.Chains[i].Name] = &old.Chains[i]
-		}
-	}
-	asksAnew := func(r program.Rule) bool { return anew[r.Set] || anew[r.Map] }
+// chainsOf finds the chains to make and to write. One that asks a set which is made anew gets all its rules again.
+func (p *plan) chainsOf(d *program.Delta, next *program.Program) {
+	p.flush = slices.Clone(d.GoneChains)
+	asksAnew := func(r program.Rule) bool { return slices.Contains(p.anew, r.Set) || slices.Contains(p.anew, r.Map) }
 	var hooks []*program.Chain
 	for i := range next.Chains {
 		c := &next.Chains[i]
-		b := before[c.Name]
-		delete(before, c.Name)
-		if b != nil && slices.Equal(b.Rules, c.Rules) && !slices.ContainsFunc(c.Rules, asksAnew) {
-			continue
-		}
-		if b == nil {
+		_, isNew := slices.BinarySearch(d.NewChains, c.Name)
+		_, other := slices.BinarySearch(d.Rules, c.Name)
+		switch {
+		case isNew:
 			p.chains = append(p.chains, c)
-		} else {
+		case other, len(p.anew) > 0 && slices.ContainsFunc(c.Rules, asksAnew):
 			p.flush = append(p.flush, c.Name)
+		default:
+			continue
 		}
 		if c.Hook != 0 {
 			hooks = append(hooks, c)
@@ -109,39 +116,8 @@ func (p *plan) chainsOf(old, next *program.Program, anew map[string]bool) {
 		}
 		p.rules = append(p.rules, c)
 	}
-	for name := range before {
-		p.flush = append(p.flush, name)
-		p.dropChains = append(p.dropChains, name)
-	}
-	slices.Sort(p.flush)
-	slices.Sort(p.dropChains)
 	p.rules = append(p.rules, hooks...)
 	p.hooks = len(hooks)
-}
-
-// elements compares those of a set that stays. Lists are sorted by key; ones that share their memory are the same.
-func (p *plan) elements(old, next *object) {
-	a, b := old.elements, next.elements
-	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
-		return
-	}
-	var gone, come []program.Element
-	for len(a) > 0 || len(b) > 0 {
-		switch {
-		case len(a) > 0 && len(b) > 0 && a[0] == b[0]:
-			a, b = a[1:], b[1:]
-		case len(b) == 0 || len(a) > 0 && program.CompareElements(a[0], b[0]) < 0:
-			gone, a = append(gone, a[0]), a[1:]
-		default:
-			come, b = append(come, b[0]), b[1:]
-		}
-	}
-	if len(gone) > 0 {
-		p.gone = append(p.gone, elements{next, gone})
-	}
-	if len(come) > 0 {
-		p.come = append(p.come, elements{next, come})
-	}
 }
 
 // messages writes a plan down, so that nothing is referred to before it is there, nor goes while it is referred to. inert is
@@ -234,15 +210,4 @@ func chainMessage(c *program.Chain) netlink.Message {
 		w.text(unix.NFTA_CHAIN_TYPE, chainType)
 	}
 	return message(unix.NFT_MSG_NEWCHAIN, netlink.Create|netlink.Excl, w)
-}
-
-// String counts what changes, for logs.
-func (p *plan) String() string {
-	count := func(list []elements) (n int) {
-		for _, e := range list {
-			n += len(e.list)
-		}
-		return n
-	}
-	return fmt.Sprintf("%d chains and %d sets made, %d and %d removed, %d elements added, %d deleted", len(p.chains), len(p.sets), len(p.dropChains), len(p.dropSets), count(p.come), count(p.gone))
 }

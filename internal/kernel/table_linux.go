@@ -79,7 +79,7 @@ type Change struct {
 
 // Apply brings the kernel from what it has to a program, as a whole: no packet meets half of it, and when Apply returns an
 // error the table is what it was before, or, after errors that say so, nobody knows and the next Apply writes everything. What
-// was written is read back. The program may not be changed afterwards; parts that two programs share are not compared.
+// was written is read back. The program may be changed afterwards only for Change; parts that two programs share are not compared.
 func (t *Table) Apply(next *program.Program) (Change, error) {
 	if err := next.Check(); err != nil {
 		return Change{}, fmt.Errorf("the table contradicts itself, so it is not loaded: %w", err)
@@ -88,15 +88,35 @@ func (t *Table) Apply(next *program.Program) (Change, error) {
 		return Change{}, err
 	}
 	if t.now != nil && sameHooks(t.now, next) {
-		c, err := t.change(next)
-		if err == nil {
-			t.wanted = next
-		}
+		c, err := t.step(next, program.Compare(t.now, next))
 		if err == nil || errors.Is(err, errTooLarge) {
 			return c, err
 		}
 		t.doubt(err) // somebody else changed the table, or the kernel lost something: all of it is written
 	}
+	return t.anew(next)
+}
+
+// Change is Apply where what has changed since is known, as a program.Live says: next may be what was applied before, changed in its
+// place. After an error nothing is known, and what is applied next is written as a whole.
+func (t *Table) Change(next *program.Program, d *program.Delta) (Change, error) {
+	if t.now == nil {
+		return t.Apply(next)
+	}
+	c, err := t.step(next, d)
+	if err == nil {
+		return c, nil
+	}
+	t.doubt(err)
+	if errors.Is(err, errTooLarge) {
+		t.wanted = nil
+		return Change{}, err
+	}
+	return t.Apply(next)
+}
+
+// anew writes the whole table.
+func (t *Table) anew(next *program.Program) (Change, error) {
 	t.wanted = nil
 	c, err := t.replace(next)
 	if err != nil {
@@ -127,14 +147,14 @@ func (t *Table) doubt(err error) {
 	}
 }
 
-// change commits a difference.
-func (t *Table) change(next *program.Program) (Change, error) {
-	capacity := maps.Clone(t.capacity)
-	p := planOf(t.now, next, capacity)
-	if p.empty() {
-		t.now = next
+// step commits a difference.
+func (t *Table) step(next *program.Program, d *program.Delta) (Change, error) {
+	if d.Empty() {
+		t.now, t.wanted = next, next
 		return Change{}, nil
 	}
+	capacity := maps.Clone(t.capacity)
+	p := planOf(d, next, capacity)
 	list, _, err := p.messages(capacity)
 	if err != nil {
 		return Change{}, err
@@ -145,9 +165,9 @@ func (t *Table) change(next *program.Program) (Change, error) {
 	if err := t.readBack(p); err != nil {
 		return Change{}, err
 	}
-	t.now, t.capacity = next, capacity
+	t.now, t.wanted, t.capacity = next, next, capacity
 	t.generation++ // ours; if somebody else committed too it is another one, and Heal looks
-	return Change{Words: p.String()}, nil
+	return Change{Words: d.String()}, nil
 }
 
 // replace writes the whole table in the place of whatever is there. It is what happens at start, too: to read a large table
@@ -164,7 +184,8 @@ func (t *Table) replace(next *program.Program) (Change, error) {
 		return Change{}, fmt.Errorf("%w: another process owns the table %s, by its netlink port %d: is another agent running here?", errRefused, program.TableName, before.owner)
 	}
 	capacity := map[string]int{}
-	p := planOf(nil, next, capacity)
+	d := program.Compare(nil, next)
+	p := planOf(d, next, capacity)
 	list, inert, err := p.messages(capacity)
 	if err != nil {
 		return Change{}, err
@@ -180,7 +201,7 @@ func (t *Table) replace(next *program.Program) (Change, error) {
 	if err := t.settle(next, capacity); err != nil {
 		return Change{}, err
 	}
-	return Change{Everything: true, Words: p.String()}, nil
+	return Change{Everything: true, Words: d.String()}, nil
 }
 
 // head begins a batch that writes everything.

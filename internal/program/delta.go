@@ -51,19 +51,22 @@ func Compare(old, next *Program) *Delta {
 	if old == nil {
 		old = &Program{}
 	}
-	before := map[string][]Element{}
-	old.eachSet(func(name string, list []Element) { before[name] = list })
-	next.eachSet(func(name string, list []Element) {
+	before := old.objects()
+	for name, o := range next.objects() {
 		was, ok := before[name]
 		delete(before, name)
+		if ok && (was.key != o.key || was.verdicts != o.verdicts || was.interval != o.interval) { // another set under the same name
+			d.GoneSets = append(d.GoneSets, name)
+			was, ok = object{}, false
+		}
 		if !ok {
 			d.NewSets = append(d.NewSets, name)
 		}
-		if m := moved(was, list); len(m.Gone)+len(m.Come) > 0 {
+		if m := moved(was.elements, o.elements); len(m.Gone)+len(m.Come) > 0 {
 			m.Set = name
 			d.Elements = append(d.Elements, m)
 		}
-	})
+	}
 	for name := range before {
 		d.GoneSets = append(d.GoneSets, name)
 	}
@@ -89,13 +92,18 @@ func Compare(old, next *Program) *Delta {
 	return d
 }
 
-func (p *Program) eachSet(visit func(name string, list []Element)) {
+// objects gives the sets and maps by name.
+func (p *Program) objects() map[string]object {
+	out := make(map[string]object, len(p.Sets)+len(p.Maps))
 	for i := range p.Sets {
-		visit(p.Sets[i].Name, p.Sets[i].Elements)
+		s := &p.Sets[i]
+		out[s.Name] = object{key: s.Key, elements: s.Elements}
 	}
 	for i := range p.Maps {
-		visit(p.Maps[i].Name, p.Maps[i].Elements)
+		m := &p.Maps[i]
+		out[m.Name] = object{key: m.Key, verdicts: true, interval: m.Interval, elements: m.Elements}
 	}
+	return out
 }
 
 // moved compares sorted lists.
