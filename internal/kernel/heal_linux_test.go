@@ -113,6 +113,24 @@ func TestApplyAfterOthers(t *testing.T) {
 	}
 }
 
+// TestOthersBeforeADifference: what somebody changed just before a difference is not taken for the agent's own.
+func TestOthersBeforeADifference(t *testing.T) {
+	needNft(t)
+	ns, p := netnstest.New(t), sample()
+	table := open(t, ns, kernel.Features{})
+	apply(t, table, p)
+	nft(t, ns, "insert rule inet sallyport forward accept", "-f", "-")
+	next := sample()
+	next.Sets[0].Elements = next.Sets[0].Elements[:1]
+	if c := apply(t, table, next); c.Everything {
+		t.Error("the difference was not enough")
+	}
+	if found, err := table.Heal(false); err != nil || len(found) == 0 {
+		t.Errorf("found %q, %v", found, err)
+	}
+	same(t, ns, next)
+}
+
 // TestOwner: on a kernel that has owners, nobody else changes the table while its process lives; it stays when that ends, and
 // the next one takes it over.
 func TestOwner(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
+	"github.com/mdlayher/netlink"
+	links "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"sallyport.dev/sallyport/internal/netns"
@@ -65,11 +66,11 @@ func selfTest(ns *netns.Namespace, needs []need) (f Features, err error) {
 
 func loopbackUp(ns *netns.Namespace) error {
 	return ns.Do(func() error {
-		lo, err := netlink.LinkByName("lo")
+		lo, err := links.LinkByName("lo")
 		if err != nil {
 			return err
 		}
-		return netlink.LinkSetUp(lo)
+		return links.LinkSetUp(lo)
 	})
 }
 
@@ -129,14 +130,20 @@ func owns(ns *netns.Namespace) bool {
 		return false
 	}
 	_, err = t.Apply(&program.Program{})
-	owned := err == nil && t.owner != 0
-	if owned { // nobody else may remove it now
-		_, err := Uninstall(ns.FD())
-		owned = err != nil
-	}
+	owned := err == nil && t.owner != 0 && refusesOthers(ns)
 	err = t.Close()
 	removed, e := Uninstall(ns.FD())
 	return owned && err == nil && e == nil && removed
+}
+
+// refusesOthers tells whether the kernel lets nobody but its owner remove the table.
+func refusesOthers(ns *netns.Namespace) bool {
+	c, err := dial(ns.FD())
+	if err != nil {
+		return false
+	}
+	err = commit(c, []netlink.Message{message(unix.NFT_MSG_DELTABLE, 0, start())})
+	return c.Close() == nil && errors.Is(err, unix.EPERM)
 }
 
 // The needs, each as a table of just that, with packets where a kernel might take a table and not do what it says.

@@ -290,8 +290,14 @@ func lost(found []string) error {
 // samples is how many elements are looked up after a change, and of a whole table.
 const samples = 16
 
-// readBack looks at what a difference wrote: the rules of its chains, and some of its elements.
+// readBack looks at what a difference wrote: that anything was, the rules of its chains, and some of its elements.
 func (t *Table) readBack(p *plan) error {
+	switch now, err := generation(t.c); {
+	case err != nil:
+		return err
+	case now == t.generation:
+		return lost([]string{"nothing has changed at all"})
+	}
 	got := contents{chains: map[string]*chain{}}
 	for _, c := range p.rules[:min(len(p.rules), samples)] {
 		got.chains[c.Name] = &chain{}
