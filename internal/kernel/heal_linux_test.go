@@ -106,8 +106,8 @@ func TestApplyAfterOthers(t *testing.T) {
 		next := sample()
 		e := &next.Maps[0].Elements[1]
 		e.First, e.Last = netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.3")
-		if c := apply(t, table, next); !c.Everything {
-			t.Errorf("%s: a difference was enough", script)
+		if c := apply(t, table, next); !c.Everything || c.Instead == nil {
+			t.Errorf("%s: a difference was enough, or it is not said why not: %+v", script, c)
 		}
 		same(t, ns, next)
 	}

@@ -18,6 +18,7 @@ type Table struct{}
 type Change struct {
 	Everything bool
 	Words      string
+	Instead    error
 }
 
 // Open fails.

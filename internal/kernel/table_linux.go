@@ -75,6 +75,7 @@ func (t *Table) forget() {
 type Change struct {
 	Everything bool   // the whole table was written, not a difference
 	Words      string // counts, for logs; empty where nothing had to change
+	Instead    error  // why a difference was not enough, where one was tried
 }
 
 // Apply brings the kernel from what it has to a program, as a whole: no packet meets half of it, and when Apply returns an
@@ -93,8 +94,9 @@ func (t *Table) Apply(next *program.Program) (Change, error) {
 			return c, err
 		}
 		t.doubt(err) // somebody else changed the table, or the kernel lost something: all of it is written
+		return t.anew(next, err)
 	}
-	return t.anew(next)
+	return t.anew(next, nil)
 }
 
 // Change is Apply where what has changed since is known, as a program.Live says: next may be what was applied before, changed in its
@@ -112,13 +114,14 @@ func (t *Table) Change(next *program.Program, d *program.Delta) (Change, error) 
 		t.wanted = nil
 		return Change{}, err
 	}
-	return t.Apply(next)
+	return t.anew(next, err)
 }
 
-// anew writes the whole table.
-func (t *Table) anew(next *program.Program) (Change, error) {
+// anew writes the whole table, in the place of a difference that failed where there is an error.
+func (t *Table) anew(next *program.Program, instead error) (Change, error) {
 	t.wanted = nil
 	c, err := t.replace(next)
+	c.Instead = instead
 	if err != nil {
 		t.doubt(err)
 		return c, err
