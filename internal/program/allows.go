@@ -55,3 +55,11 @@ func (b *builder) allows(pod int, near, far netip.Addr, d flow.Direction, node b
 		return b.allowed[t.of(b, list)]
 	}
 }
+
+// End gives the end of the cluster that has an address, or the address itself where none has, or several have.
+func (l *Live) End(a netip.Addr) flow.End {
+	if list := l.b.owners[a]; len(list) == 1 {
+		return list[0].end
+	}
+	return flow.End{Kind: flow.Address, Addr: a}
+}
