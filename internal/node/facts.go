@@ -41,53 +41,51 @@ type way struct {
 	metric  uint32 // of routes to one prefix the least counts
 }
 
-// route is a way to a prefix in a table.
-type route struct {
-	table int
-	to    netip.Prefix
-	way   way
-}
-
 // defaultBits: routes to so large a part of all addresses are default routes, such as the two halves by which a VPN takes
 // everything, or 2000::/3.
 const defaultBits = 3
 
-// addRoutes keeps the routes of a family that are in the tables of its rules, given in the rules' order, in which a table may be
-// several times.
-func (f *Facts) addRoutes(family flow.Family, tables []int, routes []route) {
-	at := map[int]*bart.Table[way]{}
+// asked are the tables of a family that its rules point to, by number. All others lead nowhere.
+type asked map[int]*bart.Table[way]
+
+// addTables adds the tables of a family, in the order of its rules, in which one may be several times.
+func (f *Facts) addTables(family flow.Family, tables []int) asked {
+	out := asked{}
 	for _, id := range tables {
-		if at[id] == nil {
-			at[id] = &bart.Table[way]{}
-			f.tables[family-1] = append(f.tables[family-1], at[id])
+		if out[id] == nil {
+			out[id] = &bart.Table[way]{}
+			f.tables[family-1] = append(f.tables[family-1], out[id])
 		}
 	}
-	for _, r := range routes {
-		t := at[r.table]
-		if t == nil {
-			continue
-		}
-		f.mark(&r)
-		old, there := t.Get(r.to)
-		switch {
-		case !there || r.way.metric < old.metric:
-			t.Insert(r.to, r.way)
-		case r.way.metric == old.metric:
-			t.Insert(r.to, way{slices.Concat(old.links, r.way.links), old.gateway || r.way.gateway, old.metric})
-		}
+	return out
+}
+
+// addRoute keeps a way to a prefix in a table.
+func (f *Facts) addRoute(tables asked, id int, to netip.Prefix, w way) {
+	t := tables[id]
+	if t == nil {
+		return
+	}
+	f.mark(to, w)
+	old, there := t.Get(to)
+	switch {
+	case !there || w.metric < old.metric:
+		t.Insert(to, w)
+	case w.metric == old.metric:
+		t.Insert(to, way{slices.Concat(old.links, w.links), old.gateway || w.gateway, old.metric})
 	}
 }
 
 // mark notes at the links of a route what it says of them. A route that another one is preferred to counts: packets may come
 // that way.
-func (f *Facts) mark(r *route) {
-	if a := r.to.Addr(); a.IsLinkLocalUnicast() || a.IsMulticast() {
+func (f *Facts) mark(to netip.Prefix, w way) {
+	if a := to.Addr(); a.IsLinkLocalUnicast() || a.IsMulticast() {
 		return
 	}
-	for _, i := range r.way.links {
+	for _, i := range w.links {
 		if l, ok := f.links[i]; ok {
-			l.standard = l.standard || r.to.Bits() <= defaultBits
-			l.beyond = l.beyond || r.way.gateway || !r.to.IsSingleIP()
+			l.standard = l.standard || to.Bits() <= defaultBits
+			l.beyond = l.beyond || w.gateway || !to.IsSingleIP()
 			f.links[i] = l
 		}
 	}

@@ -263,8 +263,10 @@ func TestBridged(t *testing.T) {
 	eth0 := m.veth("eth0", "192.0.2.1/24")
 	m.route("0.0.0.0/0", eth0, "192.0.2.254", 0)
 	cni0 := m.bridge("cni0", "10.1.0.1/24", "fd00:1::1/64")
-	check(t, "no pod yet", m.facts(), n1(), nil, told{uplinks: "eth0"})
-	s := n1("10.1.0.5,fd00:1::5", "10.1.0.6", "172.20.0.5")
+	s := n1()
+	s.Nodes[0].Addrs = append(s.Nodes[0].Addrs, netip.MustParseAddr("10.1.0.1")) // whoever says so
+	check(t, "no pod yet", m.facts(), s, nil, told{uplinks: "eth0"})
+	s = n1("10.1.0.5,fd00:1::5", "10.1.0.6", "172.20.0.5")
 	port := m.veth("veth0")
 	m.must(m.LinkSetMaster(port, cni0))
 	m.route("10.1.0.6/32", port, "", 0)
@@ -337,6 +339,7 @@ func TestNeighbours(t *testing.T) {
 	neighbour(pods, "10.1.0.7", netlink.NUD_PERMANENT)
 	neighbour(other, "10.1.0.7", netlink.NUD_PERMANENT)
 	neighbour(pods, "192.0.2.9", netlink.NUD_PERMANENT)
+	neighbour(m.veth("veth0"), "10.1.0.6", netlink.NUD_PERMANENT)
 	check(t, "neighbours", m.facts(), s, nil, told{uplinks: "eth0", pods: map[string]string{"p0": "pods0", "p3": "pods0"},
 		warnings: []string{"pod shop/p1: no interface leads to its address 10.1.0.6", "pod shop/p2: no interface leads to its address 10.1.0.7"}})
 	check(t, "on an uplink", m.facts(), s, []string{"pods0"}, told{uplinks: "eth0,pods0", warnings: []string{"shop/p0", "shop/p0", "shop/p1", "shop/p2", "shop/p3"}})
@@ -369,6 +372,8 @@ func TestRouters(t *testing.T) {
 		{"a network of nodes", "192.0.2.0/24", "10.9.0.1", true},
 		{"their pods", "10.2.0.0/24", "10.9.0.1", true},
 		{"a pod elsewhere", "10.7.0.0/16", "10.9.0.1", true},
+		{"another node, by one of two routers", "192.0.2.2/32", "10.9.0.1,10.9.0.2", true},
+		{"this node's pods", "10.1.0.0/24", "10.9.0.1", false},
 		{"somewhere else", "10.8.0.0/16", "10.9.0.1", false},
 		{"a node on the link itself", "192.0.2.2/32", "", false},
 		{"nodes on the link itself", "192.0.2.0/24", "", false},
@@ -381,7 +386,16 @@ func TestRouters(t *testing.T) {
 		if c.via == "10.1.0.5" {
 			l = pod
 		}
-		m.route(c.to, l, c.via, 0)
+		if one, other, several := strings.Cut(c.via, ","); several {
+			_, dst, err := net.ParseCIDR(c.to)
+			m.must(err)
+			hop := func(via string) *netlink.NexthopInfo {
+				return &netlink.NexthopInfo{LinkIndex: l.Attrs().Index, Gw: net.ParseIP(via), Flags: unix.RTNH_F_ONLINK}
+			}
+			m.must(m.RouteAdd(&netlink.Route{Dst: dst, MultiPath: []*netlink.NexthopInfo{hop(one), hop(other)}}))
+		} else {
+			m.route(c.to, l, c.via, 0)
+		}
 		want := told{pods: map[string]string{"p0": "to_pod"}, uplinks: "to_router"}
 		if !c.uplink {
 			want.uplinks, want.warnings = "", []string{"no interface leads to other nodes or the world"}
@@ -444,9 +458,10 @@ func TestRoutes(t *testing.T) {
 	add("10.1.0.8/32", 0, nil, unix.RTN_THROW)
 	add("10.1.0.8/31", 10, a, unix.RTN_UNICAST)
 	add("10.1.0.10/32", 0, m.lo(), unix.RTN_UNICAST)
+	m.must(m.RouteAdd(&netlink.Route{Dst: netlink.NewIPNet(net.IPv4(10, 1, 0, 11)), Type: unix.RTN_LOCAL, Scope: netlink.SCOPE_HOST, LinkIndex: a.Attrs().Index, Table: unix.RT_TABLE_MAIN}))
 	lost := "no interface leads to its address "
-	check(t, "routes", m.facts(), n1("10.1.0.5,fd00:1::5", "10.1.0.6", "10.1.0.7", "10.1.0.8", "10.1.0.10"), nil, told{uplinks: "eth0,eth1",
-		pods: map[string]string{"p0": "veth_b", "p3": "veth_a"}, warnings: []string{lost + "10.1.0.6", lost + "10.1.0.7", lost + "10.1.0.10"}})
+	check(t, "routes", m.facts(), n1("10.1.0.5,fd00:1::5", "10.1.0.6", "10.1.0.7", "10.1.0.8", "10.1.0.10", "10.1.0.11"), nil, told{uplinks: "eth0,eth1",
+		pods: map[string]string{"p0": "veth_b", "p3": "veth_a"}, warnings: []string{lost + "10.1.0.6", lost + "10.1.0.7", lost + "10.1.0.10", lost + "10.1.0.11"}})
 }
 
 // TestHostileNames: an interface that nft cannot name is left out, and all others stay.

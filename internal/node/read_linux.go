@@ -174,7 +174,7 @@ func libraryFamily(family flow.Family) int {
 	return netlink.FAMILY_V4
 }
 
-// readRoutes reads the rules and routes of a family. The table of what is local to the node leads nowhere.
+// readRoutes reads the rules and routes of a family.
 func (r *reading) readRoutes(family flow.Family) error {
 	rules, err := r.h.RuleList(libraryFamily(family))
 	if err != nil {
@@ -183,43 +183,46 @@ func (r *reading) readRoutes(family flow.Family) error {
 	slices.SortStableFunc(rules, func(a, b netlink.Rule) int { return cmp.Compare(a.Priority, b.Priority) })
 	var tables []int
 	for i := range rules {
-		if t := rules[i].Table; t != unix.RT_TABLE_UNSPEC && t != unix.RT_TABLE_LOCAL {
+		if t := rules[i].Table; t != unix.RT_TABLE_UNSPEC {
 			tables = append(tables, t)
 		}
 	}
-	var routes []route
-	err = r.h.RouteListFilteredIter(libraryFamily(family), &netlink.Route{}, netlink.RT_FILTER_TABLE, func(x netlink.Route) bool {
+	asked := r.addTables(family, tables)
+	return r.h.RouteListFilteredIter(libraryFamily(family), &netlink.Route{}, netlink.RT_FILTER_TABLE, func(x netlink.Route) bool {
 		if x.Type != unix.RTN_THROW {
-			routes = append(routes, routeOf(&x, family))
+			r.addRoute(asked, x.Table, prefixOf(&x, family), wayOf(&x))
 		}
 		return true
 	})
-	r.addRoutes(family, tables, routes)
-	return err
 }
 
-// routeOf gives a route that was read. One that is not to be followed to a link leads nowhere.
-func routeOf(x *netlink.Route, family flow.Family) route {
-	out := route{table: x.Table, to: netip.PrefixFrom(netip.IPv4Unspecified(), 0), way: way{metric: uint32(x.Priority), gateway: x.Gw != nil || x.Via != nil}}
-	if family == flow.IPv6 {
-		out.to = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	}
-	if x.Dst != nil {
+// prefixOf gives what a route leads to.
+func prefixOf(x *netlink.Route, family flow.Family) netip.Prefix {
+	switch {
+	case x.Dst != nil:
 		a, _ := netip.AddrFromSlice(x.Dst.IP)
 		bits, _ := x.Dst.Mask.Size()
-		out.to = netip.PrefixFrom(a.Unmap(), bits)
+		return netip.PrefixFrom(a.Unmap(), bits)
+	case family == flow.IPv6:
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
+	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+}
+
+// wayOf gives where a route leads. One that drops, or that leads to the node itself, leads nowhere.
+func wayOf(x *netlink.Route) way {
+	w := way{metric: uint32(x.Priority), gateway: x.Gw != nil || x.Via != nil}
 	if x.Type != unix.RTN_UNICAST {
-		return out
+		return w
 	}
 	if x.LinkIndex != 0 {
-		out.way.links = append(out.way.links, x.LinkIndex)
+		w.links = []int{x.LinkIndex}
 	}
 	for _, hop := range x.MultiPath {
-		out.way.links = append(out.way.links, hop.LinkIndex)
-		out.way.gateway = out.way.gateway || hop.Gw != nil || hop.Via != nil
+		w.links = append(w.links, hop.LinkIndex)
+		w.gateway = w.gateway || hop.Gw != nil || hop.Via != nil
 	}
-	return out
+	return w
 }
 
 // readNeighbours reads what is written down for good of neighbours on bridges.

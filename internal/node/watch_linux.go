@@ -15,7 +15,7 @@ import (
 )
 
 // gap is the least time between two words of a Watch: a pod that turns its interface on and off all the time keeps nobody busy.
-const gap = 20 * time.Millisecond
+const gap = 50 * time.Millisecond
 
 // events is the socket of a Watch: nl.NetlinkSocket is one; tests put faults into it.
 type events interface {

@@ -106,8 +106,8 @@ func TestWatchHears(t *testing.T) {
 	}
 }
 
-// TestWatchLeavesOut: what the kernel hears of neighbours, and a bridge of its ports, is not worth a word.
-func TestWatchLeavesOut(t *testing.T) {
+// TestWatchNeighbours: what the kernel hears of neighbours, and a bridge of its ports, is not worth a word; what somebody wrote down is.
+func TestWatchNeighbours(t *testing.T) {
 	m := newMachine(t)
 	br, port := m.bridge("br0", "10.1.0.1/24"), m.veth("veth0")
 	m.must(m.LinkSetMaster(port, br))
@@ -117,23 +117,32 @@ func TestWatchLeavesOut(t *testing.T) {
 		m.must(m.NeighSet(&netlink.Neigh{LinkIndex: br.Attrs().Index, State: state, IP: net.IPv4(10, 1, 0, 5), HardwareAddr: mac}))
 	}
 	m.must(m.NeighSet(&netlink.Neigh{Family: unix.AF_BRIDGE, LinkIndex: port.Attrs().Index, State: netlink.NUD_PERMANENT, Flags: netlink.NTF_MASTER, HardwareAddr: mac}))
+	written := &netlink.Neigh{LinkIndex: br.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.IPv4(10, 1, 0, 6), HardwareAddr: mac}
+	m.must(m.NeighAdd(written))
+	m.must(m.NeighDel(written))
 	m.must(m.LinkSetAlias(br, "the last change"))
-	heard := map[byte]int{} // by family
+	heard, worth := map[byte]int{}, 0 // by family; of those that were written down
 	for last := false; !last; {
 		messages, _, err := c.Receive()
 		m.must(err)
 		for _, x := range messages {
-			neighbour := x.Header.Type == unix.RTM_NEWNEIGH
+			neighbour := x.Header.Type == unix.RTM_NEWNEIGH || x.Header.Type == unix.RTM_DELNEIGH
 			if neighbour {
 				heard[x.Data[0]]++
 			}
-			if node.Counts(x) == neighbour {
-				t.Errorf("message of type %d: counts is %v", x.Header.Type, !neighbour)
+			switch counts := node.Counts(x); {
+			case neighbour && counts && bytes.Contains(x.Data, []byte{10, 1, 0, 6}):
+				worth++
+			case neighbour == counts:
+				t.Errorf("message of type %d: counts is %v", x.Header.Type, counts)
 			}
 			last = last || bytes.Contains(x.Data, []byte("the last change"))
 		}
 	}
-	if heard[unix.AF_INET] < 3 || heard[unix.AF_BRIDGE] == 0 {
+	if worth != 2 {
+		t.Errorf("of a neighbour that is written down and goes %d words count", worth)
+	}
+	if heard[unix.AF_INET] < 5 || heard[unix.AF_BRIDGE] == 0 {
 		t.Errorf("few words of neighbours were heard, by family %v: the test is of nothing", heard)
 	}
 }
