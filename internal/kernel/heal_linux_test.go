@@ -95,7 +95,7 @@ func TestHeal(t *testing.T) {
 	}
 }
 
-// TestApplyAfterOthers: a difference to a table that somebody else changed becomes the whole table.
+// TestApplyAfterOthers: a difference to a table that somebody else changed becomes one to what is there.
 func TestApplyAfterOthers(t *testing.T) {
 	needNft(t)
 	for _, script := range []string{"flush ruleset", "delete element inet sallyport ends { 10.0.0.2 }", "add element inet sallyport ends { 10.0.0.3 : return }"} {
@@ -106,8 +106,8 @@ func TestApplyAfterOthers(t *testing.T) {
 		next := sample()
 		e := &next.Maps[0].Elements[1]
 		e.First, e.Last = netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.3")
-		if c := apply(t, table, next); !c.Everything || c.Instead == nil {
-			t.Errorf("%s: a difference was enough, or it is not said why not: %+v", script, c)
+		if c := apply(t, table, next); c.Instead == nil {
+			t.Errorf("%s: it was not noticed", script)
 		}
 		same(t, ns, next)
 	}

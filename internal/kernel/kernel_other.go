@@ -36,6 +36,9 @@ func (*Table) Change(*program.Program, *program.Delta) (Change, error) { return 
 // Heal fails.
 func (*Table) Heal(bool) ([]string, error) { return nil, errElsewhere }
 
+// There fails.
+func There(int) (bool, error) { return false, errElsewhere }
+
 // Read fails.
 func Read(int) (*program.Program, []string, error) { return nil, nil, errElsewhere }
 

@@ -11,8 +11,7 @@ import (
 
 // plan is what has to change in the table, by what it refers to: nothing in it is ordered by history.
 type plan struct {
-	flush      []string         // chains whose rules go
-	anew       []string         // sets that are made once more under their name
+	flush      []string         // chains whose rules are written anew
 	chains     []*program.Chain // to make
 	sets       []*object        // to make
 	gone, come []elements
@@ -28,50 +27,43 @@ type elements struct {
 	list []program.Element
 }
 
-// planOf says how a difference gets into the table, whose content is next after that. capacity has how many elements the sets that
-// are there were made for, and grows with the plan.
-func planOf(d *program.Delta, next *program.Program, capacity map[string]int) *plan {
-	p := &plan{dropSets: slices.Clone(d.GoneSets), dropChains: d.GoneChains}
+// planOf says how a difference gets into the table, whose content is next after that; ok is false where no difference leads there:
+// a set would have to be another one under its name. capacity has how many elements the sets that are there were made for, and
+// grows with the plan.
+func planOf(d *program.Delta, next *program.Program, capacity map[string]int) (p *plan, ok bool) {
+	p = &plan{dropSets: d.GoneSets, dropChains: d.GoneChains}
 	list := objects(next)
 	sets := make(map[string]*object, len(list))
 	for i := range list {
 		sets[list[i].name] = &list[i]
 	}
-	for _, name := range d.NewSets {
-		at := slices.Index(p.dropSets, name)
-		if at >= 0 { // of another type under the same name
-			p.dropSets = slices.Delete(p.dropSets, at, at+1)
+	for _, name := range d.GoneSets {
+		if sets[name] != nil {
+			return nil, false
 		}
-		p.make(sets[name], at >= 0, capacity)
+		delete(capacity, name)
+	}
+	for _, name := range d.NewSets {
+		o := sets[name]
+		p.sets = append(p.sets, o)
+		capacity[name] = o.capacity()
+		if len(o.elements) > 0 {
+			p.come = append(p.come, elements{o, o.elements})
+		}
 	}
 	for i := range d.Elements {
 		m := &d.Elements[i]
-		o := sets[m.Set]
-		switch _, isNew := slices.BinarySearch(d.NewSets, m.Set); {
-		case isNew: // it is made with all its elements
-		case o.fits(len(o.elements)+len(m.Gone)-len(m.Come), capacity[o.name]):
-			p.move(o, m)
-		default:
-			p.make(o, true, capacity)
+		if _, isNew := slices.BinarySearch(d.NewSets, m.Set); isNew {
+			continue // it is made with all its elements
 		}
-	}
-	for _, name := range p.dropSets {
-		delete(capacity, name)
+		o := sets[m.Set]
+		if room, bounded := capacity[o.name]; bounded && room > 0 && len(o.elements) > room {
+			return nil, false
+		}
+		p.move(o, m)
 	}
 	p.chainsOf(d, next)
-	return p
-}
-
-// make makes a set with all its elements.
-func (p *plan) make(o *object, there bool, capacity map[string]int) {
-	if there {
-		p.anew = append(p.anew, o.name)
-	}
-	p.sets = append(p.sets, o)
-	capacity[o.name] = o.capacity()
-	if len(o.elements) > 0 {
-		p.come = append(p.come, elements{o, o.elements})
-	}
+	return p, true
 }
 
 // move changes the elements of a set.
@@ -84,19 +76,8 @@ func (p *plan) move(o *object, m *program.Moved) {
 	}
 }
 
-// fits tells whether a set that had so many elements can become one by moving some: it is large enough, and not so much larger that
-// it is less to write it anew than to delete what goes.
-func (o *object) fits(was, capacity int) bool {
-	return (o.interval || len(o.elements) <= capacity) && (was < muchSmaller || len(o.elements) > was/8)
-}
-
-// muchSmaller is from how many elements on it is asked whether a set has become much smaller.
-const muchSmaller = 1_000
-
-// chainsOf finds the chains to make and to write. One that asks a set which is made anew gets all its rules again.
+// chainsOf finds the chains to make and to write.
 func (p *plan) chainsOf(d *program.Delta, next *program.Program) {
-	p.flush = slices.Clone(d.GoneChains)
-	asksAnew := func(r program.Rule) bool { return slices.Contains(p.anew, r.Set) || slices.Contains(p.anew, r.Map) }
 	var hooks []*program.Chain
 	for i := range next.Chains {
 		c := &next.Chains[i]
@@ -105,7 +86,7 @@ func (p *plan) chainsOf(d *program.Delta, next *program.Program) {
 		switch {
 		case isNew:
 			p.chains = append(p.chains, c)
-		case other, len(p.anew) > 0 && slices.ContainsFunc(c.Rules, asksAnew):
+		case other:
 			p.flush = append(p.flush, c.Name)
 		default:
 			continue
@@ -124,12 +105,7 @@ func (p *plan) chainsOf(d *program.Delta, next *program.Program) {
 // how many messages at the beginning change nothing of what packets meet, if the table was empty before.
 func (p *plan) messages(capacity map[string]int) (out []netlink.Message, inert int, err error) {
 	for _, name := range p.flush {
-		w := start()
-		w.text(unix.NFTA_RULE_CHAIN, name)
-		out = append(out, message(unix.NFT_MSG_DELRULE, 0, w))
-	}
-	for _, name := range p.anew {
-		out = append(out, dropSet(name))
+		out = append(out, flush(name))
 	}
 	for _, c := range p.chains {
 		if c.Hook == 0 {
@@ -160,15 +136,34 @@ func (p *plan) messages(capacity map[string]int) (out []netlink.Message, inert i
 			out = append(out, m)
 		}
 	}
+	return out, inert, nil
+}
+
+// drops removes what nothing leads to any more after the messages: sets first, and the chains that they led to. These are batches of
+// their own: a packet goes on by the rules that it began with, but finds nothing in a set that is removed meanwhile.
+func (p *plan) drops() (out [][]netlink.Message) {
+	var sets, chains []netlink.Message
+	for _, name := range p.dropChains {
+		sets = append(sets, flush(name))
+	}
 	for _, name := range p.dropSets {
-		out = append(out, dropSet(name))
+		w := start()
+		w.text(unix.NFTA_SET_NAME, name)
+		sets = append(sets, message(unix.NFT_MSG_DELSET, 0, w))
 	}
 	for _, name := range p.dropChains {
 		w := start()
 		w.text(unix.NFTA_CHAIN_NAME, name)
-		out = append(out, message(unix.NFT_MSG_DELCHAIN, 0, w))
+		chains = append(chains, message(unix.NFT_MSG_DELCHAIN, 0, w))
 	}
-	return out, inert, nil
+	return [][]netlink.Message{sets, chains}
+}
+
+// flush removes the rules of a chain.
+func flush(chain string) netlink.Message {
+	w := start()
+	w.text(unix.NFTA_RULE_CHAIN, chain)
+	return message(unix.NFT_MSG_DELRULE, 0, w)
 }
 
 func (p *plan) hookChains() []netlink.Message {
@@ -179,12 +174,6 @@ func (p *plan) hookChains() []netlink.Message {
 		}
 	}
 	return out
-}
-
-func dropSet(name string) netlink.Message {
-	w := start()
-	w.text(unix.NFTA_SET_NAME, name)
-	return message(unix.NFT_MSG_DELSET, 0, w)
 }
 
 // hookNumbers are the kernel's numbers of hooks.

@@ -3,6 +3,7 @@ package kernel_test
 import (
 	"sallyport.dev/sallyport/internal/netns/netnstest"
 
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 // TestAnyDifference: small tables with few names, so that from one to the next everything changes that can: what a set holds, its
 // type, who asks it, which chain calls which, and ranges that meet, split and reach the first and the last address. Each is
-// reached by a difference, and by a small one back.
+// reached by a difference, unless one name stands for sets of two types, and by a small one back.
 func TestAnyDifference(t *testing.T) {
 	for _, owner := range []bool{false, true} {
 		t.Run(fmt.Sprint("owner ", owner), func(t *testing.T) {
@@ -28,7 +29,7 @@ func TestAnyDifference(t *testing.T) {
 				apply(rt, table, large(1)) // where all begin, so that one that fails does again
 				p, q := small(rt), small(rt)
 				for _, next := range []*program.Program{p, q, p} {
-					if c := apply(rt, table, next); c.Everything {
+					if c := apply(rt, table, next); c.Everything && !errors.Is(c.Instead, kernel.ErrOther) {
 						rt.Fatalf("a difference was not enough for\n%s", next.Nft())
 					}
 					if found, err := table.Heal(true); err != nil || len(found) > 0 {

@@ -220,8 +220,13 @@ func (t *contents) readSets(c conn) error {
 				flags = d.Uint32()
 			case unix.NFTA_SET_KEY_TYPE:
 				kind = d.Uint32()
+			case unix.NFTA_SET_DESC:
+				o.room, err = readRoom(d.Bytes())
 			case setCount:
 				o.count, o.counted = int(d.Uint32()), true
+			}
+			if err != nil {
+				return err
 			}
 		}
 		o.verdicts, o.interval = flags&unix.NFT_SET_MAP != 0, flags&unix.NFT_SET_INTERVAL != 0
@@ -231,6 +236,20 @@ func (t *contents) readSets(c conn) error {
 		put(&t.sets, o.name, o)
 		return d.Err()
 	})
+}
+
+// readRoom reads how many elements a set may have.
+func readRoom(b []byte) (room int, err error) {
+	d, err := attributes(b)
+	if err != nil {
+		return 0, err
+	}
+	for d.Next() {
+		if d.Type() == unix.NFTA_SET_DESC_SIZE {
+			room = int(d.Uint32())
+		}
+	}
+	return room, d.Err()
 }
 
 // keyOfType is the inverse of typeOf; 0 for what is none of ours.

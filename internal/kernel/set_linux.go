@@ -51,6 +51,7 @@ type object struct {
 	verdicts bool // it is a map
 	interval bool
 	elements []program.Element
+	room     int  // how many elements it was made for, as the kernel says; 0 for any number
 	count    int  // of elements, as the kernel says,
 	counted  bool // if it does
 }
@@ -113,13 +114,13 @@ func (o *object) flags() uint32 {
 	return flags
 }
 
-// capacity is how many elements a set is made for: hashes of a given size load twice as fast as ones that grow, and a set that
-// is outgrown is made anew, so there is room for as many again. Sets of ranges are trees, which need none.
+// capacity is how many elements a set is made for: hashes of a given size load twice as fast as ones that grow, and one that is
+// outgrown is made anew with the whole table, so there is room for several times as many. Sets of ranges are trees, which need none.
 func (o *object) capacity() int {
 	if o.interval {
 		return 0
 	}
-	return max(64, 2<<bits.Len(uint(len(o.elements))))
+	return max(256, 4<<bits.Len(uint(len(o.elements))))
 }
 
 // setMessage makes a set without its elements. Its id has to differ from others in the batch.

@@ -79,28 +79,19 @@ type Change struct {
 }
 
 // Apply brings the kernel from what it has to a program, as a whole: no packet meets half of it, and when Apply returns an
-// error the table is what it was before, or, after errors that say so, nobody knows and the next Apply writes everything. What
-// was written is read back. The program may be changed afterwards only for Change; parts that two programs share are not compared.
+// error the table is what it was before, or, after errors that say so, nobody knows and the next Apply looks. What was written is
+// read back. A table that is there already is read first, so that only what differs is written. The program may be changed
+// afterwards only for Change; parts that two programs share are not compared.
 func (t *Table) Apply(next *program.Program) (Change, error) {
 	if err := next.Check(); err != nil {
 		return Change{}, fmt.Errorf("the table contradicts itself, so it is not loaded: %w", err)
 	}
-	if err := t.connect(); err != nil {
-		return Change{}, err
-	}
-	if t.now != nil && sameHooks(t.now, next) {
-		c, err := t.step(next, program.Compare(t.now, next))
-		if err == nil || errors.Is(err, errTooLarge) {
-			return c, err
-		}
-		t.doubt(err) // somebody else changed the table, or the kernel lost something: all of it is written
-		return t.anew(next, err)
-	}
-	return t.anew(next, nil)
+	t.wanted = nil
+	return t.bring(next, nil)
 }
 
 // Change is Apply where what has changed since is known, as a program.Live says: next may be what was applied before, changed in its
-// place. After an error nothing is known, and what is applied next is written as a whole.
+// place.
 func (t *Table) Change(next *program.Program, d *program.Delta) (Change, error) {
 	if t.now == nil {
 		return t.Apply(next)
@@ -110,24 +101,80 @@ func (t *Table) Change(next *program.Program, d *program.Delta) (Change, error) 
 		return c, nil
 	}
 	t.doubt(err)
-	if errors.Is(err, errTooLarge) {
-		t.wanted = nil
-		return Change{}, err
-	}
-	return t.anew(next, err)
+	t.wanted = nil
+	return t.bring(next, err)
 }
 
-// anew writes the whole table, in the place of a difference that failed where there is an error.
-func (t *Table) anew(next *program.Program, instead error) (Change, error) {
-	t.wanted = nil
+// bring leads the kernel to a program: by a difference to what it has, if need be to what is read of it, or else by writing everything.
+// instead is why a difference failed before.
+func (t *Table) bring(next *program.Program, instead error) (Change, error) {
+	if err := t.connect(); err != nil {
+		return Change{}, err
+	}
+	for range 2 {
+		if t.now == nil {
+			if err := t.adopt(); err != nil {
+				t.doubt(err)
+				return Change{}, err
+			}
+		}
+		if t.now == nil || !sameHooks(t.now, next) {
+			break
+		}
+		c, err := t.step(next, program.Compare(t.now, next))
+		if err == nil {
+			c.Instead = instead
+			return c, nil
+		}
+		instead = err // somebody else changed the table, or the kernel lost something
+		if t.doubt(err); t.connect() != nil {
+			break
+		}
+	}
 	c, err := t.replace(next)
-	c.Instead = instead
 	if err != nil {
 		t.doubt(err)
-		return c, err
 	}
-	t.wanted = next
-	return c, nil
+	c.Instead = instead
+	return c, err
+}
+
+// adopt reads the table that is there, and takes it over; t.now stays nil where there is none, or one that no difference can make ours.
+func (t *Table) adopt() error {
+	if err := t.connect(); err != nil {
+		return err
+	}
+	s, err := readState(t.c)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for a table that is there: %w", err)
+	case !s.there || s.owner != 0 && s.owner != t.owner || (s.flags^t.flags())&^flagOwner != 0:
+		return nil
+	}
+	if t.features.Owner && s.owner == 0 {
+		w := start()
+		w.number(unix.NFTA_TABLE_FLAGS, t.flags())
+		if err := commit(t.c, []netlink.Message{message(unix.NFT_MSG_NEWTABLE, 0, w)}); err != nil {
+			return fmt.Errorf("take over the table that is there: %w", err)
+		}
+		if s, err = readState(t.c); err != nil {
+			return err
+		}
+	}
+	t.owner = s.owner
+	now, err := generation(t.c)
+	if err != nil {
+		return err
+	}
+	got, err := readContents(t.c, func(*object) bool { return true })
+	if err != nil || len(got.foreign) > 0 {
+		return err
+	}
+	t.now, t.capacity, t.generation = got.program(), map[string]int{}, now
+	for name, o := range got.sets {
+		t.capacity[name] = o.room
+	}
+	return nil
 }
 
 // sameHooks tells whether each chain of both programs is called from where it was, which no difference can change.
@@ -150,6 +197,9 @@ func (t *Table) doubt(err error) {
 	}
 }
 
+// errOther says that a difference would have to make another set of one that is there.
+var errOther = fmt.Errorf("%w: a set has outgrown its room, or would be of another type", errRefused)
+
 // step commits a difference.
 func (t *Table) step(next *program.Program, d *program.Delta) (Change, error) {
 	if d.Empty() {
@@ -157,24 +207,45 @@ func (t *Table) step(next *program.Program, d *program.Delta) (Change, error) {
 		return Change{}, nil
 	}
 	capacity := maps.Clone(t.capacity)
-	p := planOf(d, next, capacity)
+	p, ok := planOf(d, next, capacity)
+	if !ok {
+		return Change{}, errOther
+	}
 	list, _, err := p.messages(capacity)
 	if err != nil {
 		return Change{}, err
 	}
-	if err := commit(t.c, list); err != nil {
-		return Change{}, fmt.Errorf("change the table: %w", err)
+	seen := t.generation
+	for _, list := range append([][]netlink.Message{list}, p.drops()...) {
+		if len(list) == 0 {
+			continue
+		}
+		if seen, err = t.commit(list, seen); err != nil {
+			return Change{}, fmt.Errorf("change the table: %w", err)
+		}
+		t.generation++ // ours; if somebody else committed too it is another one, and Heal looks
 	}
 	if err := t.readBack(p); err != nil {
 		return Change{}, err
 	}
 	t.now, t.wanted, t.capacity = next, next, capacity
-	t.generation++ // ours; if somebody else committed too it is another one, and Heal looks
 	return Change{Words: d.String()}, nil
 }
 
-// replace writes the whole table in the place of whatever is there. It is what happens at start, too: to read a large table
-// takes ten times longer than to write it.
+// commit sends a batch, and sees that something has changed by it since a generation.
+func (t *Table) commit(list []netlink.Message, before uint32) (now uint32, err error) {
+	if err := commit(t.c, list); err != nil {
+		return 0, err
+	}
+	now, err = generation(t.c)
+	if err == nil && now == before {
+		err = lost([]string{"nothing has changed at all"})
+	}
+	return now, err
+}
+
+// replace writes the whole table in the place of whatever is there. A packet that is on its way through the old one just then may find
+// its sets empty; so this is for when there is nothing to begin from.
 func (t *Table) replace(next *program.Program) (Change, error) {
 	if err := t.connect(); err != nil {
 		return Change{}, err
@@ -188,7 +259,7 @@ func (t *Table) replace(next *program.Program) (Change, error) {
 	}
 	capacity := map[string]int{}
 	d := program.Compare(nil, next)
-	p := planOf(d, next, capacity)
+	p, _ := planOf(d, next, capacity)
 	list, inert, err := p.messages(capacity)
 	if err != nil {
 		return Change{}, err
@@ -204,6 +275,7 @@ func (t *Table) replace(next *program.Program) (Change, error) {
 	if err := t.settle(next, capacity); err != nil {
 		return Change{}, err
 	}
+	t.wanted = next
 	return Change{Everything: true, Words: d.String()}, nil
 }
 
@@ -293,14 +365,8 @@ func lost(found []string) error {
 // samples is how many elements are looked up after a change, and of a whole table.
 const samples = 16
 
-// readBack looks at what a difference wrote: that anything was, the rules of its chains, and some of its elements.
+// readBack looks at what a difference wrote: the rules of its chains, and some of its elements.
 func (t *Table) readBack(p *plan) error {
-	switch now, err := generation(t.c); {
-	case err != nil:
-		return err
-	case now == t.generation:
-		return lost([]string{"nothing has changed at all"})
-	}
 	got := contents{chains: map[string]*chain{}}
 	for _, c := range p.rules[:min(len(p.rules), samples)] {
 		got.chains[c.Name] = &chain{}
@@ -367,9 +433,9 @@ func lookUp(c conn, o *object, e *program.Element) (v program.Verdict, found boo
 }
 
 // Heal looks whether somebody else committed anything in the network namespace since the table was last seen as it should be,
-// and if so at the table; it writes it anew where it is not. It gives what it found, in words. With everything set all elements
-// are read and compared, which takes seconds for a large table, and whether or not anybody committed anything. After an error the
-// next Heal writes the table anew; but after one of Apply it does nothing, for the next Apply writes everything.
+// and if so at the table; it puts back what differs. It gives what it found, in words. With everything set all elements are read
+// and compared, which takes a second for a large table, and whether or not anybody committed anything. After an error the next Heal
+// begins with reading everything; but after one of Apply it does nothing, for the next Apply does.
 func (t *Table) Heal(everything bool) (found []string, err error) {
 	switch {
 	case t.wanted == nil:
@@ -382,9 +448,8 @@ func (t *Table) Heal(everything bool) (found []string, err error) {
 		}
 	}
 	if len(found) > 0 {
-		if _, err = t.replace(t.wanted); err != nil {
-			t.doubt(err)
-		}
+		t.now = nil
+		_, err = t.bring(t.wanted, nil)
 	}
 	return found, err
 }
@@ -494,6 +559,17 @@ func (t *Table) sample(out *[]string) error {
 		}
 	}
 	return nil
+}
+
+// There tells whether there is a table.
+func There(namespace int) (there bool, err error) {
+	c, err := dial(namespace)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	s, err := readState(c)
+	return s.there, err
 }
 
 // Read gives everything that the kernel has in the table now, as a program, and in words what is none of its shapes. Both are

@@ -103,9 +103,7 @@ func TestSizes(t *testing.T) {
 		ns = netnstest.New(t)
 		table := open(t, ns, kernel.Features{})
 		apply(t, table, large(0))
-		if c := apply(t, table, p); c.Everything {
-			t.Errorf("%d elements: not by a difference", n)
-		}
+		apply(t, table, p)
 		same(t, ns, p)
 		if c := apply(t, table, large(0)); c.Everything {
 			t.Errorf("%d elements less: not by a difference", n)
