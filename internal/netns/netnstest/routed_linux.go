@@ -7,8 +7,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -33,7 +35,7 @@ func Routed(t testing.TB, links ...string) (router *netns.Namespace, ends []End)
 	})
 	for i, link := range links {
 		e := End{Namespace: New(t), Link: link, IP4: netip.AddrFrom4([4]byte{10, 0, byte(i + 1), 2}), IP6: netip.MustParseAddr(fmt.Sprintf("fd00:%d::2", i+1))}
-		err = errors.Join(err, connect(router, &e))
+		err = errors.Join(err, connect(router, &e), router.Do(func() error { return ready(link) }), e.Do(func() error { return ready("eth0") }))
 		ends = append(ends, e)
 	}
 	if err != nil {
@@ -83,6 +85,27 @@ func up(name string, addrs ...netip.Addr) error {
 		}
 	}
 	return netlink.LinkSetUp(link)
+}
+
+// ready waits until the kernel has noticed that both sides of a pair are up, and IPv6 with it: before that neighbours are sought in vain,
+// and TCP takes a second for the way.
+func ready(name string) error {
+	for range 5000 {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		addrs, err := netlink.AddrList(link, netlink.FAMILY_V6)
+		if err != nil {
+			return err
+		}
+		own := slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.Scope == unix.RT_SCOPE_LINK && a.Flags&unix.IFA_F_TENTATIVE == 0 })
+		if link.Attrs().OperState == netlink.OperUp && own {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("the interface %s does not come up", name)
 }
 
 func gateway(a netip.Addr) error { return netlink.RouteAdd(&netlink.Route{Gw: a.AsSlice()}) }
