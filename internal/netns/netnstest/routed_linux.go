@@ -54,7 +54,7 @@ func connect(router *netns.Namespace, e *End) error {
 		return up(e.Link, e.IP4.Prev(), e.IP6.Prev())
 	})
 	return errors.Join(err, e.Do(func() error {
-		if err := readyAtOnce(); err != nil {
+		if err := errors.Join(readyAtOnce(), set("ipv6/conf/eth0/accept_dad", "0")); err != nil { // it came with its own
 			return err
 		}
 		if err := up("eth0", e.IP4, e.IP6); err != nil {
