@@ -23,7 +23,7 @@ type Config struct {
 	Namespace int      // a file descriptor of the network namespace, or 0 for that of the calling thread
 	Options   policy.Options
 	Features  kernel.Features
-	// Updates are what a source says: nothing is written before the first Snapshot. The channel stays open.
+	// Updates are what a source says: nothing is written before the first Snapshot.
 	Updates <-chan cluster.Update
 	Log     *slog.Logger
 	// Applied, where it is set, is called by Run whenever the kernel was brought to a Snapshot.
@@ -121,7 +121,11 @@ func (a *agent) loop(ctx context.Context, changes <-chan struct{}) {
 		case <-ctx.Done():
 			a.Log.Info("the agent ends, the table stays in force")
 			return
-		case u := <-a.Updates:
+		case u, ok := <-a.Updates:
+			if !ok { // the source has ended before us
+				a.Updates = nil
+				continue
+			}
 			a.follow(u)
 		case <-changes:
 			a.enforce()

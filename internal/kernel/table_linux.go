@@ -157,7 +157,10 @@ func (t *Table) adopt() error {
 		if err := commit(t.c, []netlink.Message{message(unix.NFT_MSG_NEWTABLE, 0, w)}); err != nil {
 			return fmt.Errorf("take over the table that is there: %w", err)
 		}
-		if s, err = readState(t.c); err != nil {
+		if s, err = readState(t.c); err == nil && (s.owner == 0 || s.flags != t.flags()) {
+			err = lost([]string{"the table has no owner"})
+		}
+		if err != nil {
 			return err
 		}
 	}
