@@ -142,9 +142,9 @@ func (p *plan) messages(capacity map[string]int) (out []netlink.Message, inert i
 // drops removes what nothing leads to any more after the messages: sets first, and the chains that they led to. These are batches of
 // their own: a packet goes on by the rules that it began with, but finds nothing in a set that is removed meanwhile.
 func (p *plan) drops() (out [][]netlink.Message) {
-	var sets, chains []netlink.Message
+	var flushes, sets, chains []netlink.Message
 	for _, name := range p.dropChains {
-		sets = append(sets, flush(name))
+		flushes = append(flushes, flush(name)) // they may lead to each other
 	}
 	for _, name := range p.dropSets {
 		w := start()
@@ -156,7 +156,13 @@ func (p *plan) drops() (out [][]netlink.Message) {
 		w.text(unix.NFTA_CHAIN_NAME, name)
 		chains = append(chains, message(unix.NFT_MSG_DELCHAIN, 0, w))
 	}
-	return [][]netlink.Message{sets, chains}
+	if len(sets) > 0 {
+		out = append(out, slices.Concat(flushes, sets))
+	}
+	if len(chains) > 0 {
+		out = append(out, slices.Concat(flushes, chains))
+	}
+	return out
 }
 
 // flush removes the rules of a chain.

@@ -30,7 +30,7 @@ func TestAnyDifference(t *testing.T) {
 				p, q := small(rt), small(rt)
 				for _, next := range []*program.Program{p, q, p} {
 					if c := apply(rt, table, next); c.Everything && !errors.Is(c.Instead, kernel.ErrOther) {
-						rt.Fatalf("a difference was not enough for\n%s", next.Nft())
+						rt.Fatalf("a difference was not enough, by %v, for\n%s", c.Instead, next.Nft())
 					}
 					if found, err := table.Heal(true); err != nil || len(found) > 0 {
 						rt.Fatalf("it has not come to\n%s\nbut differs: %q, %v", next.Nft(), found, err)

@@ -221,7 +221,7 @@ func (t *Table) step(next *program.Program, d *program.Delta) (Change, error) {
 	seen := t.generation
 	for _, list := range append([][]netlink.Message{list}, p.drops()...) {
 		if len(list) == 0 {
-			continue
+			continue // there was nothing but to remove
 		}
 		if seen, err = t.commit(list, seen); err != nil {
 			return Change{}, fmt.Errorf("change the table: %w", err)
