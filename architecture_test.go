@@ -114,6 +114,11 @@ var arrows = []forbid{
 		"the kernel is given tables, and told which connections to cut: what that means is above it, and no program is run for it",
 	},
 	{
+		[]string{"internal/node"},
+		[]string{module + "/internal/policy", module + "/internal/eval", module + "/internal/layers", module + "/internal/kernel", module + "/internal/source/", module + "/internal/report", "os/exec"},
+		"the facts of a node are about interfaces and addresses: what policies mean and what the kernel holds is not theirs to know",
+	},
+	{
 		[]string{"internal/azure"},
 		[]string{module + "/internal/policy", module + "/internal/cluster", module + "/internal/layers", module + "/internal/report", module + "/internal/source/"},
 		"what Azure says becomes objects as people write them: how they are printed, read and judged is not its to know",

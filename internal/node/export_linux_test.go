@@ -1,7 +1,8 @@
 package node
 
-// Tell, Counts and Gap are for tests, which put faults into a socket and show what is heard.
+// Listen, Tell, Counts and Gap are for tests, which put faults into a socket and show what is heard.
 var (
+	Listen = listen
 	Tell   = watch
 	Counts = counts
 )

@@ -23,12 +23,15 @@ import (
 // off: who watches hears of the change and reads once more, and a pod that turns its interface on and off keeps nobody from reading.
 const attempts = 5
 
+// groups are those of the kernel's words of changes that facts may hang on, neighbours left out.
+var groups = []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE}
+
 // Read reads the facts of the network namespace that a file descriptor names, or of the calling thread's where it is 0.
 func Read(namespace int) (*Facts, error) {
 	var f *Facts
 	err := netns.In(namespace, func() error {
-		changes, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-			unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
+		changes, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
 		if err != nil {
 			return err
 		}

@@ -129,7 +129,7 @@ func (q *question) elsewhere(yield func(netip.Prefix) bool) {
 		}
 	}
 	for i := range q.s.Pods {
-		if p := &q.s.Pods[i]; !p.HostNetwork && !q.local(p) && !all(p.Addrs, one) {
+		if p := &q.s.Pods[i]; !q.local(p) && !all(p.Addrs, one) {
 			return
 		}
 	}

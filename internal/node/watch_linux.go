@@ -29,16 +29,20 @@ type events interface {
 // after it returned. The channel is closed when the context ends; if it is before, the socket broke, and whoever needs it watches
 // anew.
 func Watch(ctx context.Context, namespace int) (<-chan struct{}, error) {
-	var c *nl.NetlinkSocket
-	err := netns.In(namespace, func() (err error) {
-		c, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-			unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE)
-		return err
-	})
+	c, err := listen(namespace)
 	if err != nil {
 		return nil, fmt.Errorf("watch the node's interfaces and routes: %w", err)
 	}
 	return watch(ctx, c), nil
+}
+
+// listen opens a socket that hears of changes.
+func listen(namespace int) (c *nl.NetlinkSocket, err error) {
+	err = netns.In(namespace, func() (err error) {
+		c, err = nl.Subscribe(unix.NETLINK_ROUTE, append(slices.Clone(groups), unix.RTNLGRP_NEIGH)...)
+		return err
+	})
+	return c, err
 }
 
 func watch(ctx context.Context, c events) <-chan struct{} {
