@@ -109,7 +109,7 @@ func (b *builder) remoteOf(end flow.End) int {
 			b.empty--
 			for _, t := range b.tables {
 				if t.remotes[i] < 0 {
-					t.remotes[i] = t.ask(b, i)
+					t.remotes[i] = int32(t.ask(b, i))
 				}
 			}
 		}

@@ -21,7 +21,7 @@ type face struct {
 	asked
 	t          *table
 	candidates []candidate
-	through    []int              // by remote, the candidate by which its addresses get a verdict, or -1
+	through    []int8             // by remote, the candidate by which its addresses get a verdict, or -1
 	rows       map[netip.Addr]int // the addresses that are told one by one
 }
 
@@ -86,7 +86,7 @@ func (f *face) release(b *builder) {
 func (f *face) rebuild(b *builder) {
 	old := face{t: f.t, asked: f.asked, candidates: f.candidates}
 	f.candidates = nil
-	f.through = make([]int, len(b.remotes))
+	f.through = make([]int8, len(b.remotes))
 	for i := range f.through {
 		f.through[i] = -1
 	}
@@ -95,13 +95,13 @@ func (f *face) rebuild(b *builder) {
 		m := b.membersOf(set, f.family)
 		for _, i := range m.remotes {
 			if f.through[i] < 0 {
-				c.count[f.t.remotes[i]] += len(b.remotes[i].addrs)
+				c.count[int(f.t.remotes[i])] += len(b.remotes[i].addrs)
 			}
 		}
 		if c.choose(b); c.used {
 			for _, i := range m.remotes {
 				if f.through[i] < 0 {
-					f.through[i] = k
+					f.through[i] = int8(k)
 				}
 			}
 		}
@@ -135,12 +135,12 @@ func (f *face) tell(b *builder) {
 	}
 	for i := range b.remotes {
 		r := &b.remotes[i]
-		if r.family != f.family || len(r.addrs) == 0 || f.found(b, i) == f.t.remotes[i] {
+		if r.family != f.family || len(r.addrs) == 0 || f.found(b, i) == int(f.t.remotes[i]) {
 			continue
 		}
 		for addr := range r.addrs {
 			if len(b.owners[addr]) == 1 {
-				add(addr, f.t.remotes[i])
+				add(addr, int(f.t.remotes[i]))
 			}
 		}
 	}
@@ -173,7 +173,8 @@ func (f *face) row(b *builder, addr netip.Addr) (n int, ok bool) {
 		return 0, false
 	case 1:
 		i := list[0].remote
-		return f.t.remotes[i], f.found(b, i) != f.t.remotes[i]
+		n = int(f.t.remotes[i])
+		return n, f.found(b, i) != n
 	}
 	n = f.t.of(b, list)
 	asks := slices.ContainsFunc(f.candidates, func(c candidate) bool { return c.used })
@@ -216,7 +217,7 @@ func (f *face) recount(b *builder, i, by int) {
 			continue
 		}
 		was := c.used
-		c.count[f.t.remotes[i]] += by
+		c.count[int(f.t.remotes[i])] += by
 		old := *c
 		if c.choose(b) {
 			c.used, c.best = was, old.best // what is released is what was asked

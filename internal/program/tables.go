@@ -19,7 +19,7 @@ type table struct {
 	d        flow.Direction
 	sets     []int32        // of pods, that the rules name
 	segments [2][]segment   // by family: all addresses, for those that are no pod's and no node's
-	remotes  []int          // by remote
+	remotes  []int32        // by remote; of those that are gone -1
 	known    map[string]int // by signature
 	faces    [2]*face       // by family
 }
@@ -53,16 +53,16 @@ func (b *builder) newTable(g *group, d flow.Direction) *table {
 		if len(b.remotes[i].addrs) > 0 {
 			n = t.ask(b, i)
 		}
-		t.remotes = append(t.remotes, n)
+		t.remotes = append(t.remotes, int32(n))
 	}
 	return t
 }
 
 // learn asks about a remote that is new.
 func (t *table) learn(b *builder, i int) {
-	t.remotes = append(t.remotes, t.ask(b, i))
+	t.remotes = append(t.remotes, int32(t.ask(b, i)))
 	for _, f := range t.faces {
-		f.through = append(f.through, f.throughOf(b, i))
+		f.through = append(f.through, int8(f.throughOf(b, i)))
 	}
 }
 
