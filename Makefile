@@ -40,7 +40,7 @@ test-cluster: ## run the tests against a real API server with etcd (built from s
 
 soak: SHELL := bash
 soak: ## compare evaluator and oracle on random clusters for an hour (SALLYPORT_SOAK=2h for two)
-	set -o pipefail; SALLYPORT_SOAK=$${SALLYPORT_SOAK:-1h} $(GO) test ./internal/eval ./internal/layers ./internal/failure ./internal/analyze ./internal/explain ./internal/question ./internal/lint -run 'TestOracle|TestLaws|TestReach|Layered|Widens|Narrows|Never|OnlyAllow|Law|Holds?|ClaimsHold' -v -timeout 0 -count 1 | grep -v '\[rapid\] OK'
+	set -o pipefail; SALLYPORT_SOAK=$${SALLYPORT_SOAK:-1h} $(GO) test ./internal/eval ./internal/layers ./internal/failure ./internal/program ./internal/kernel ./internal/agent ./internal/analyze ./internal/explain ./internal/question ./internal/lint -run 'TestOracle|TestProjections|TestPackets|TestKilled|TestLaws|TestReach|Layered|Widens|Narrows|Never|OnlyAllow|Law|Holds?|ClaimsHold' -v -timeout 0 -count 1 | grep -v '\[rapid\] OK'
 
 FUZZTIME ?= 60s
 fuzz: ## fuzz every reader and Compile, FUZZTIME (60s) each
