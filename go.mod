@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/emicklei/dot v1.6.2
+	github.com/fsnotify/fsnotify v1.10.1
 	github.com/gaissmai/bart v0.30.0
 	github.com/google/go-cmp v0.7.0
 	github.com/google/nftables v0.3.0

@@ -152,7 +152,7 @@ func (r *reader) directory(dir string) int {
 	}
 	found := 0
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
+		if IsHidden(e.Name()) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
@@ -173,6 +173,12 @@ func (r *reader) directory(dir string) int {
 	}
 	return found
 }
+
+// IsHidden tells whether a file or directory of that name is left out when a directory is read.
+func IsHidden(name string) bool { return strings.HasPrefix(name, ".") }
+
+// Reads tells whether a file of that name has a say when a directory is read: as a manifest, or to be noted as none.
+func Reads(name string) bool { return isManifest(name) || isKustomization(name) }
 
 func isManifest(name string) bool {
 	ext := strings.ToLower(filepath.Ext(name))
