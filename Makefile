@@ -3,7 +3,7 @@ GO      ?= go
 VERSION ?= devel
 PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: help build try test generate test-cluster soak fuzz bench cross update clean
+.PHONY: help build try test generate test-rootless test-cluster soak fuzz bench cross update clean
 
 help: ## print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,6 +23,17 @@ test: ## run every test, the builds for all platforms included
 	$(GO) test ./...
 	cd api/generate && $(GO) vet ./... && $(GO) test -count=1 ./... # go would not see that the types have changed
 	$(MAKE) --no-print-directory cross
+
+KERNEL = ./internal/netns ./internal/kernel ./internal/conntrack ./internal/node ./internal/agent
+
+test-rootless: ## run the tests of the kernel as an ordinary user, in user namespaces (as nobody, if you are root)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && as= && \
+	if [ "$$(id -u)" = 0 ]; then as="setpriv --reuid=65534 --regid=65534 --clear-groups"; fi && \
+	for p in $(KERNEL); do \
+		$(GO) test -c -o "$$dir/$$(basename $$p).test" $$p || exit 1; \
+	done && chmod -R a+rx "$$dir" && cd "$$dir" && for t in *.test; do \
+		echo "== $$t, as an ordinary user"; $$as "./$$t" || exit 1; \
+	done
 
 test-cluster: ## run the tests against a real API server with etcd (built from source and cached; minutes the first time)
 	cd test/cluster && $(GO) vet ./... && $(GO) test -count=1 -timeout 50m ./... # go would not see that the program has changed

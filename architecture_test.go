@@ -109,9 +109,9 @@ var arrows = []forbid{
 		"a program is what the model comes to on a node: who loads it and who asks about it is below it",
 	},
 	{
-		[]string{"internal/kernel", "internal/netns"},
+		[]string{"internal/kernel", "internal/netns", "internal/conntrack"},
 		[]string{module + "/internal/policy", module + "/internal/eval", module + "/internal/layers", module + "/internal/cluster", module + "/internal/source/", module + "/internal/report", "os/exec"},
-		"the kernel is given tables: what they mean is above it, and no program is run to load them",
+		"the kernel is given tables, and told which connections to cut: what that means is above it, and no program is run for it",
 	},
 	{
 		[]string{"internal/source/directory"},

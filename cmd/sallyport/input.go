@@ -257,6 +257,18 @@ type facts struct {
 
 var trustDomainPattern = regexp.MustCompile(`^[a-z0-9._-]{1,255}$`)
 
+// parsePodCIDRs reads the values of --pod-cidr.
+func parsePodCIDRs(list []string) (out []netip.Prefix, err error) {
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("--pod-cidr: %q is not a CIDR such as 10.244.0.0/16", s)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
 func (in *input) facts() (*facts, error) {
 	if in.namespace == "" {
 		in.namespace = "default"
@@ -265,12 +277,9 @@ func (in *input) facts() (*facts, error) {
 		return nil, notANamespace(in.namespace)
 	}
 	out := &facts{}
-	for _, s := range in.podCIDRs {
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			return nil, fmt.Errorf("--pod-cidr: %q is not a CIDR such as 10.244.0.0/16", s)
-		}
-		out.podCIDRs = append(out.podCIDRs, p.Masked())
+	var err error
+	if out.podCIDRs, err = parsePodCIDRs(in.podCIDRs); err != nil {
+		return nil, err
 	}
 	if in.aks != "" {
 		if err := out.readAKS(in.aks); err != nil {

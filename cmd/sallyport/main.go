@@ -103,7 +103,7 @@ anything is applied, or from a live cluster, of which it only reads.`,
 		return fmt.Errorf("%s (see %s --help)", problem, c.CommandPath())
 	})
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newCheck(), newDiff(), newExplain(), newImport(), newLint(), newReach(), newSnapshot(), newTest(), newWhoCan(), newSinglePoints(), newUninstall())
+	root.AddCommand(newAgent(), newCheck(), newDiff(), newExplain(), newImport(), newLint(), newReach(), newSnapshot(), newTest(), newWhoCan(), newSinglePoints(), newUninstall())
 	callAsKubectl(root)
 	return root
 }

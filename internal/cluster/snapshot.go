@@ -20,6 +20,16 @@ import (
 // MetadataNameLabel is the label that every namespace carries with its own name (S4).
 const MetadataNameLabel = "kubernetes.io/metadata.name"
 
+// EstablishedAnnotation of a policy says what becomes of connections that it ceases to allow: cut, which is what happens without
+// it, or keep.
+const EstablishedAnnotation = "sallyport.dev/established"
+
+// The values of EstablishedAnnotation.
+const (
+	CutEstablished  = "cut"
+	KeepEstablished = "keep"
+)
+
 // Snapshot is what is known of a cluster. Every list is sorted by (namespace, kind, name), so that
 // the same objects give the same Snapshot whatever their order in the input (S61). It must not be
 // changed once built.

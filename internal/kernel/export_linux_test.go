@@ -13,4 +13,5 @@ var OpenWith = open
 var (
 	ErrRefused  = errRefused
 	ErrTooLarge = errTooLarge
+	ErrOther    = errOther
 )

@@ -38,6 +38,7 @@ func sample() *program.Program {
 				{Match: program.FromInterface, Set: "links", Negated: true, Verdict: closed},
 				{Match: program.Source4, Map: "ends"}, {Match: program.Destination6, Map: "net"}, {Match: program.ProtocolAndPort, Map: "ports"},
 				{Verdict: closed}}},
+			{Name: "output", Hook: program.Output, Rules: []program.Rule{{Match: program.Established, Verdict: program.Verdict{Act: program.Accept}}}},
 		},
 	}
 }
@@ -48,6 +49,7 @@ func TestHeal(t *testing.T) {
 	ns, p := netnstest.New(t), sample()
 	table := open(t, ns, kernel.Features{})
 	apply(t, table, p)
+	again, rule := "flush chain inet sallyport output; delete chain inet sallyport output; add chain inet sallyport output ", "add rule inet sallyport output ct state established accept"
 	for _, c := range []struct{ script, want string }{
 		{"flush ruleset", "the table is gone"},
 		{"delete table inet sallyport", "the table is gone"},
@@ -65,7 +67,13 @@ func TestHeal(t *testing.T) {
 		{"add element inet sallyport net { fc00::/8 : return }", "set net has other elements"},
 		{"delete element inet sallyport ports { tcp . 80-90 }", "set ports has other elements"},
 		{"flush set inet sallyport links", "set links has"},
-		{"add chain inet sallyport forward { type filter hook forward priority 0; policy drop; }", "chain forward is not where it was"},
+		{"add chain inet sallyport forward { type filter hook forward priority 0; policy drop; }", "chain forward of type filter with priority 0 and policy 0"},
+		{again + "{ type nat hook output priority 0; }; " + rule, "chain output of type nat"}, // is asked about the first packet of a connection only
+		{again + "{ type filter hook output priority 1; }; " + rule, "priority 1"},
+		{again + "{ type filter hook input priority 0; }; " + rule, "chain output is not where it was"},
+		{"add element inet sallyport ends { 10.0.0.3 : continue }", "an element of ends: the verdict"},
+		{"add element inet sallyport ends { * : return }", "an element of ends: its flags"},
+		{`flush chain inet sallyport closed; add rule inet sallyport closed log prefix "sallyport x " group 45 queue-threshold 9999 drop comment "shut"`, "chain closed has other rules"},
 	} {
 		nft(t, ns, c.script, "-f", "-")
 		found, err := table.Heal(true) // a kernel that does not count elements is asked for all of them
@@ -87,7 +95,7 @@ func TestHeal(t *testing.T) {
 	}
 }
 
-// TestApplyAfterOthers: a difference to a table that somebody else changed becomes the whole table.
+// TestApplyAfterOthers: a difference to a table that somebody else changed becomes one to what is there.
 func TestApplyAfterOthers(t *testing.T) {
 	needNft(t)
 	for _, script := range []string{"flush ruleset", "delete element inet sallyport ends { 10.0.0.2 }", "add element inet sallyport ends { 10.0.0.3 : return }"} {
@@ -98,11 +106,29 @@ func TestApplyAfterOthers(t *testing.T) {
 		next := sample()
 		e := &next.Maps[0].Elements[1]
 		e.First, e.Last = netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.3")
-		if c := apply(t, table, next); !c.Everything {
-			t.Errorf("%s: a difference was enough", script)
+		if c := apply(t, table, next); c.Instead == nil {
+			t.Errorf("%s: it was not noticed", script)
 		}
 		same(t, ns, next)
 	}
+}
+
+// TestOthersBeforeADifference: what somebody changed just before a difference is not taken for the agent's own.
+func TestOthersBeforeADifference(t *testing.T) {
+	needNft(t)
+	ns, p := netnstest.New(t), sample()
+	table := open(t, ns, kernel.Features{})
+	apply(t, table, p)
+	nft(t, ns, "insert rule inet sallyport forward accept", "-f", "-")
+	next := sample()
+	next.Sets[0].Elements = next.Sets[0].Elements[:1]
+	if c := apply(t, table, next); c.Everything {
+		t.Error("the difference was not enough")
+	}
+	if found, err := table.Heal(false); err != nil || len(found) == 0 {
+		t.Errorf("found %q, %v", found, err)
+	}
+	same(t, ns, next)
 }
 
 // TestOwner: on a kernel that has owners, nobody else changes the table while its process lives; it stays when that ends, and

@@ -18,6 +18,7 @@ type Table struct{}
 type Change struct {
 	Everything bool
 	Words      string
+	Instead    error
 }
 
 // Open fails.
@@ -29,8 +30,14 @@ func (*Table) Close() error { return nil }
 // Apply fails.
 func (*Table) Apply(*program.Program) (Change, error) { return Change{}, errElsewhere }
 
+// Change fails.
+func (*Table) Change(*program.Program, *program.Delta) (Change, error) { return Change{}, errElsewhere }
+
 // Heal fails.
 func (*Table) Heal(bool) ([]string, error) { return nil, errElsewhere }
+
+// There fails.
+func There(int) (bool, error) { return false, errElsewhere }
 
 // Read fails.
 func Read(int) (*program.Program, []string, error) { return nil, nil, errElsewhere }

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -12,8 +11,7 @@ import (
 
 // plan is what has to change in the table, by what it refers to: nothing in it is ordered by history.
 type plan struct {
-	flush      []string         // chains whose rules go
-	anew       []string         // sets that are made once more under their name
+	flush      []string         // chains whose rules are written anew
 	chains     []*program.Chain // to make
 	sets       []*object        // to make
 	gone, come []elements
@@ -29,79 +27,69 @@ type elements struct {
 	list []program.Element
 }
 
-// empty tells whether nothing changes.
-func (p *plan) empty() bool {
-	return len(p.flush)+len(p.anew)+len(p.chains)+len(p.sets)+len(p.gone)+len(p.come)+len(p.rules)+len(p.dropSets)+len(p.dropChains) == 0
-}
-
-// planOf says what leads from one program to another; from nil it makes everything. capacity has how many elements the sets
-// that are there were made for, and grows with the plan.
-func planOf(old, next *program.Program, capacity map[string]int) *plan {
-	p := &plan{}
-	before := map[string]*object{}
-	was, is := objects(old), objects(next)
-	for i := range was {
-		before[was[i].name] = &was[i]
+// planOf says how a difference gets into the table, whose content is next after that; ok is false where no difference leads there:
+// a set would have to be another one under its name. capacity has how many elements the sets that are there were made for, and
+// grows with the plan.
+func planOf(d *program.Delta, next *program.Program, capacity map[string]int) (p *plan, ok bool) {
+	p = &plan{dropSets: d.GoneSets, dropChains: d.GoneChains}
+	list := objects(next)
+	sets := make(map[string]*object, len(list))
+	for i := range list {
+		sets[list[i].name] = &list[i]
 	}
-	anew := map[string]bool{}
-	for i := range is {
-		o := &is[i]
-		b := before[o.name]
-		delete(before, o.name)
-		if b != nil && b.key == o.key && b.verdicts == o.verdicts && b.interval == o.interval && o.fits(b, capacity[o.name]) {
-			p.elements(b, o)
-			continue
+	for _, name := range d.GoneSets {
+		if sets[name] != nil {
+			return nil, false
 		}
-		if b != nil {
-			p.anew = append(p.anew, o.name)
-			anew[o.name] = true
-		}
+		delete(capacity, name)
+	}
+	for _, name := range d.NewSets {
+		o := sets[name]
 		p.sets = append(p.sets, o)
-		capacity[o.name] = o.capacity()
+		capacity[name] = o.capacity()
 		if len(o.elements) > 0 {
 			p.come = append(p.come, elements{o, o.elements})
 		}
 	}
-	for name := range before {
-		p.dropSets = append(p.dropSets, name)
-		delete(capacity, name)
-	}
-	slices.Sort(p.dropSets)
-	p.chainsOf(old, next, anew)
-	return p
-}
-
-// fits tells whether a set can become another one by its elements: it is large enough, and not so much larger that it is less
-// to write it anew than to delete what goes.
-func (o *object) fits(before *object, capacity int) bool {
-	was, is := len(before.elements), len(o.elements)
-	return (o.interval || is <= capacity) && (was < muchSmaller || is > was/8)
-}
-
-// muchSmaller is from how many elements on it is asked whether a set has become much smaller.
-const muchSmaller = 1_000
-
-// chainsOf compares chains. A chain whose rules differ, or ask a set that is made anew, gets all its rules again.
-func (p *plan) chainsOf(old, next *program.Program, anew map[string]bool) {
-	before := map[string]*program.Chain{}
-	if old != nil {
-		for i := range old.Chains {
-			before[old.Chains[i].Name] = &old.Chains[i]
+	for i := range d.Elements {
+		m := &d.Elements[i]
+		if _, isNew := slices.BinarySearch(d.NewSets, m.Set); isNew {
+			continue // it is made with all its elements
 		}
+		o := sets[m.Set]
+		if room, bounded := capacity[o.name]; bounded && room > 0 && len(o.elements) > room {
+			return nil, false
+		}
+		p.move(o, m)
 	}
-	asksAnew := func(r program.Rule) bool { return anew[r.Set] || anew[r.Map] }
+	p.chainsOf(d, next)
+	return p, true
+}
+
+// move changes the elements of a set.
+func (p *plan) move(o *object, m *program.Moved) {
+	if len(m.Gone) > 0 {
+		p.gone = append(p.gone, elements{o, m.Gone})
+	}
+	if len(m.Come) > 0 {
+		p.come = append(p.come, elements{o, m.Come})
+	}
+}
+
+// chainsOf finds the chains to make and to write.
+func (p *plan) chainsOf(d *program.Delta, next *program.Program) {
 	var hooks []*program.Chain
 	for i := range next.Chains {
 		c := &next.Chains[i]
-		b := before[c.Name]
-		delete(before, c.Name)
-		if b != nil && slices.Equal(b.Rules, c.Rules) && !slices.ContainsFunc(c.Rules, asksAnew) {
-			continue
-		}
-		if b == nil {
+		_, isNew := slices.BinarySearch(d.NewChains, c.Name)
+		_, other := slices.BinarySearch(d.Rules, c.Name)
+		switch {
+		case isNew:
 			p.chains = append(p.chains, c)
-		} else {
+		case other:
 			p.flush = append(p.flush, c.Name)
+		default:
+			continue
 		}
 		if c.Hook != 0 {
 			hooks = append(hooks, c)
@@ -109,51 +97,15 @@ func (p *plan) chainsOf(old, next *program.Program, anew map[string]bool) {
 		}
 		p.rules = append(p.rules, c)
 	}
-	for name := range before {
-		p.flush = append(p.flush, name)
-		p.dropChains = append(p.dropChains, name)
-	}
-	slices.Sort(p.flush)
-	slices.Sort(p.dropChains)
 	p.rules = append(p.rules, hooks...)
 	p.hooks = len(hooks)
-}
-
-// elements compares those of a set that stays. Lists are sorted by key; ones that share their memory are the same.
-func (p *plan) elements(old, next *object) {
-	a, b := old.elements, next.elements
-	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
-		return
-	}
-	var gone, come []program.Element
-	for len(a) > 0 || len(b) > 0 {
-		switch {
-		case len(a) > 0 && len(b) > 0 && a[0] == b[0]:
-			a, b = a[1:], b[1:]
-		case len(b) == 0 || len(a) > 0 && program.CompareElements(a[0], b[0]) < 0:
-			gone, a = append(gone, a[0]), a[1:]
-		default:
-			come, b = append(come, b[0]), b[1:]
-		}
-	}
-	if len(gone) > 0 {
-		p.gone = append(p.gone, elements{next, gone})
-	}
-	if len(come) > 0 {
-		p.come = append(p.come, elements{next, come})
-	}
 }
 
 // messages writes a plan down, so that nothing is referred to before it is there, nor goes while it is referred to. inert is
 // how many messages at the beginning change nothing of what packets meet, if the table was empty before.
 func (p *plan) messages(capacity map[string]int) (out []netlink.Message, inert int, err error) {
 	for _, name := range p.flush {
-		w := start()
-		w.text(unix.NFTA_RULE_CHAIN, name)
-		out = append(out, message(unix.NFT_MSG_DELRULE, 0, w))
-	}
-	for _, name := range p.anew {
-		out = append(out, dropSet(name))
+		out = append(out, flush(name))
 	}
 	for _, c := range p.chains {
 		if c.Hook == 0 {
@@ -184,15 +136,40 @@ func (p *plan) messages(capacity map[string]int) (out []netlink.Message, inert i
 			out = append(out, m)
 		}
 	}
+	return out, inert, nil
+}
+
+// drops removes what nothing leads to any more after the messages: sets first, and the chains that they led to. These are batches of
+// their own: a packet goes on by the rules that it began with, but finds nothing in a set that is removed meanwhile.
+func (p *plan) drops() (out [][]netlink.Message) {
+	var flushes, sets, chains []netlink.Message
+	for _, name := range p.dropChains {
+		flushes = append(flushes, flush(name)) // they may lead to each other
+	}
 	for _, name := range p.dropSets {
-		out = append(out, dropSet(name))
+		w := start()
+		w.text(unix.NFTA_SET_NAME, name)
+		sets = append(sets, message(unix.NFT_MSG_DELSET, 0, w))
 	}
 	for _, name := range p.dropChains {
 		w := start()
 		w.text(unix.NFTA_CHAIN_NAME, name)
-		out = append(out, message(unix.NFT_MSG_DELCHAIN, 0, w))
+		chains = append(chains, message(unix.NFT_MSG_DELCHAIN, 0, w))
 	}
-	return out, inert, nil
+	if len(sets) > 0 {
+		out = append(out, slices.Concat(flushes, sets))
+	}
+	if len(chains) > 0 {
+		out = append(out, slices.Concat(flushes, chains))
+	}
+	return out
+}
+
+// flush removes the rules of a chain.
+func flush(chain string) netlink.Message {
+	w := start()
+	w.text(unix.NFTA_RULE_CHAIN, chain)
+	return message(unix.NFT_MSG_DELRULE, 0, w)
 }
 
 func (p *plan) hookChains() []netlink.Message {
@@ -205,19 +182,14 @@ func (p *plan) hookChains() []netlink.Message {
 	return out
 }
 
-func dropSet(name string) netlink.Message {
-	w := start()
-	w.text(unix.NFTA_SET_NAME, name)
-	return message(unix.NFT_MSG_DELSET, 0, w)
-}
-
 // hookNumbers are the kernel's numbers of hooks.
 var hookNumbers = map[program.Hook]uint32{program.Input: unix.NF_INET_LOCAL_IN, program.Forward: unix.NF_INET_FORWARD, program.Output: unix.NF_INET_LOCAL_OUT}
 
 // Where in a hook a chain is asked: with filters, after the destination is translated. What no rule ends is accepted.
 const (
-	priority = 0
-	accept   = 1 // NF_ACCEPT
+	priority  = 0
+	accept    = 1 // NF_ACCEPT
+	chainType = "filter"
 )
 
 // chainMessage makes a chain without its rules. One with a hook accepts what no rule ends.
@@ -230,18 +202,7 @@ func chainMessage(c *program.Chain) netlink.Message {
 		w.number(unix.NFTA_HOOK_PRIORITY, priority)
 		w.close(at)
 		w.number(unix.NFTA_CHAIN_POLICY, accept)
-		w.text(unix.NFTA_CHAIN_TYPE, "filter")
+		w.text(unix.NFTA_CHAIN_TYPE, chainType)
 	}
 	return message(unix.NFT_MSG_NEWCHAIN, netlink.Create|netlink.Excl, w)
-}
-
-// String counts what changes, for logs.
-func (p *plan) String() string {
-	count := func(list []elements) (n int) {
-		for _, e := range list {
-			n += len(e.list)
-		}
-		return n
-	}
-	return fmt.Sprintf("%d chains and %d sets made, %d and %d removed, %d elements added, %d deleted", len(p.chains), len(p.sets), len(p.dropChains), len(p.dropSets), count(p.come), count(p.gone))
 }

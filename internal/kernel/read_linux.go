@@ -84,19 +84,16 @@ type chain struct {
 }
 
 // readContents reads the table: its chains, rules and sets, and the elements of those sets that want asks for. What is read
-// belongs to one generation.
+// belongs to one generation; what does not fit together, or went before it was asked for, may be of several.
 func readContents(c conn, want func(*object) bool) (*contents, error) {
 	for range attempts {
 		before, err := generation(c)
 		if err != nil {
 			return nil, err
 		}
-		out, err := readOnce(c, want)
-		if err != nil {
-			return nil, err
-		}
+		out, problem := readOnce(c, want)
 		if after, err := generation(c); err != nil || after == before {
-			return out, err
+			return out, errors.Join(problem, err)
 		}
 	}
 	return nil, errInterrupted
@@ -125,19 +122,21 @@ func readOnce(c conn, want func(*object) bool) (*contents, error) {
 }
 
 func (t *contents) readChains(c conn) error {
-	return ask(c, message(unix.NFT_MSG_GETCHAIN, netlink.Dump, start()), func() { t.chains = nil }, func(b []byte) error {
+	return ask(c, message(unix.NFT_MSG_GETCHAIN, netlink.Dump, start()), func() { t.chains, t.foreign = nil, nil }, func(b []byte) error {
 		d, err := attributes(b)
 		if err != nil {
 			return err
 		}
 		var n chain
-		var name, table string
+		var name, table, kind string
 		for d.Next() {
 			switch d.Type() {
 			case unix.NFTA_CHAIN_TABLE:
 				table = d.String()
 			case unix.NFTA_CHAIN_NAME:
 				name = d.String()
+			case unix.NFTA_CHAIN_TYPE:
+				kind = d.String()
 			case unix.NFTA_CHAIN_POLICY:
 				n.policy = d.Uint32()
 			case unix.NFTA_CHAIN_HOOK:
@@ -148,9 +147,13 @@ func (t *contents) readChains(c conn) error {
 				return err
 			}
 		}
-		if table == program.TableName { // chains are dumped for a whole family
-			put(&t.chains, name, &n)
+		if table != program.TableName { // chains are dumped for a whole family
+			return d.Err()
 		}
+		if n.hooked && (kind != chainType || n.priority != priority || n.policy != accept) {
+			t.foreign = append(t.foreign, fmt.Sprintf("chain %s of type %s with priority %d and policy %d", name, kind, int32(n.priority), n.policy))
+		}
+		put(&t.chains, name, &n)
 		return d.Err()
 	})
 }
@@ -177,8 +180,9 @@ func (t *contents) readRules(c conn, only string) error {
 	if only != "" {
 		w.text(unix.NFTA_RULE_CHAIN, only)
 	}
+	known := len(t.foreign)
 	forget := func() {
-		t.foreign = nil
+		t.foreign = t.foreign[:known]
 		for _, n := range t.chains {
 			n.rules = nil
 		}
@@ -199,7 +203,9 @@ func (t *contents) readRules(c conn, only string) error {
 }
 
 func (t *contents) readSets(c conn) error {
-	return ask(c, message(unix.NFT_MSG_GETSET, netlink.Dump, start()), func() { t.sets = nil }, func(b []byte) error {
+	known := len(t.foreign)
+	forget := func() { t.sets, t.foreign = nil, t.foreign[:known] }
+	return ask(c, message(unix.NFT_MSG_GETSET, netlink.Dump, start()), forget, func(b []byte) error {
 		d, err := attributes(b)
 		if err != nil {
 			return err
@@ -214,8 +220,13 @@ func (t *contents) readSets(c conn) error {
 				flags = d.Uint32()
 			case unix.NFTA_SET_KEY_TYPE:
 				kind = d.Uint32()
+			case unix.NFTA_SET_DESC:
+				o.room, err = readRoom(d.Bytes())
 			case setCount:
 				o.count, o.counted = int(d.Uint32()), true
+			}
+			if err != nil {
+				return err
 			}
 		}
 		o.verdicts, o.interval = flags&unix.NFT_SET_MAP != 0, flags&unix.NFT_SET_INTERVAL != 0
@@ -225,6 +236,20 @@ func (t *contents) readSets(c conn) error {
 		put(&t.sets, o.name, o)
 		return d.Err()
 	})
+}
+
+// readRoom reads how many elements a set may have.
+func readRoom(b []byte) (room int, err error) {
+	d, err := attributes(b)
+	if err != nil {
+		return 0, err
+	}
+	for d.Next() {
+		if d.Type() == unix.NFTA_SET_DESC_SIZE {
+			room = int(d.Uint32())
+		}
+	}
+	return room, d.Err()
 }
 
 // keyOfType is the inverse of typeOf; 0 for what is none of ours.
@@ -242,7 +267,8 @@ func (t *contents) readElements(c conn, o *object) error {
 	w := start()
 	w.text(unix.NFTA_SET_ELEM_LIST_SET, o.name)
 	var raw []rawElement // of a tree, which is put together at the end
-	forget := func() { raw, o.elements = nil, nil }
+	known := len(t.foreign)
+	forget := func() { raw, o.elements, t.foreign = nil, nil, t.foreign[:known] }
 	err := ask(c, message(unix.NFT_MSG_GETSETELEM, netlink.Dump, w), forget, func(b []byte) error {
 		return eachElement(b, func(r rawElement) error {
 			if o.tree() {
@@ -312,12 +338,18 @@ func readElement(b []byte) (r rawElement, err error) {
 		case elementEnd:
 			r.end, err = readValue(d.Bytes())
 		case unix.NFTA_SET_ELEM_FLAGS:
-			r.isEnd = d.Uint32()&intervalEnd != 0
+			flags := d.Uint32()
+			if r.isEnd = flags&intervalEnd != 0; flags&^intervalEnd != 0 {
+				r.strange = fmt.Errorf("its flags are %#x", flags)
+			}
 		case unix.NFTA_SET_ELEM_DATA:
 			kind, chain, e := readVerdictData(d.Bytes())
-			if r.verdict, err = verdictOf(kind, chain); e != nil {
-				err = e
+			if r.verdict, r.strange = verdictOf(kind, chain); e != nil {
+				r.strange = e
 			}
+		case unix.NFTA_SET_ELEM_PAD, unix.NFTA_SET_ELEM_USERDATA: // a comment
+		default: // such as a limit, beyond which it is as if it were not there
+			r.strange = fmt.Errorf("it has an attribute that ours have not: %d", d.Type())
 		}
 		if err != nil {
 			return r, err
@@ -351,6 +383,8 @@ func ranges(raw []rawElement) ([]program.Element, error) {
 	for _, r := range raw {
 		addr, ok := netip.AddrFromSlice(r.key)
 		switch {
+		case r.strange != nil:
+			return out, r.strange
 		case !ok:
 			return out, fmt.Errorf("%d bytes are no address", len(r.key))
 		case r.isEnd:

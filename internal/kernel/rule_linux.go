@@ -2,8 +2,10 @@ package kernel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -26,6 +28,7 @@ var (
 	hopLimit              = field{7, 1}
 	messageType           = field{0, 1} // of ICMPv6, in the transport header
 	destinationPort       = field{2, 2} // in the transport header
+	tcpFlags              = field{13, 1}
 )
 
 type field struct{ offset, length uint32 }
@@ -36,6 +39,13 @@ func expressions(r *program.Rule) []expr.Any {
 	switch r.Match {
 	case program.Established:
 		return stateIs(expr.CtStateBitESTABLISHED)
+	case program.Revoked:
+		return anyOf(expr.CtKeyLABELS, label(program.RevokedLabel))
+	case program.Relabel:
+		return []expr.Any{&expr.Immediate{Register: first, Data: label(program.RevokedLabel)}, &expr.Ct{Key: expr.CtKeyLABELS, Register: first, SourceRegister: true}}
+	case program.Stray:
+		return append(stateIs(expr.CtStateBitNEW), meta(expr.MetaKeyL4PROTO, first), equal([]byte{unix.IPPROTO_TCP}),
+			transport(tcpFlags, first), masked([]byte{syn}), equal([]byte{0}))
 	case program.FromLoopback:
 		return []expr.Any{meta(expr.MetaKeyIIFNAME, first), equal(name16("lo"))}
 	case program.RelatedError:
@@ -103,14 +113,27 @@ func icmp6(where field, is byte) []expr.Any {
 		meta(expr.MetaKeyL4PROTO, first), equal([]byte{unix.IPPROTO_ICMPV6}), transport(messageType, first))
 }
 
+// syn is the flag of TCP that opens a connection.
+const syn = 0x02
+
 // stateIs asks for one of the states of a connection. The bits are numbers of the machine's own order.
-func stateIs(bit uint32) []expr.Any {
-	zero := []byte{0, 0, 0, 0}
-	return []expr.Any{
-		&expr.Ct{Key: expr.CtKeySTATE, Register: first},
-		&expr.Bitwise{SourceRegister: first, DestRegister: first, Len: 4, Mask: native(bit), Xor: zero},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: zero},
-	}
+func stateIs(bit uint32) []expr.Any { return anyOf(expr.CtKeySTATE, native(bit)) }
+
+// anyOf asks whether something of a connection has one of the bits of a mask.
+func anyOf(key expr.CtKey, mask []byte) []expr.Any {
+	return []expr.Any{&expr.Ct{Key: key, Register: first}, masked(mask), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: make([]byte, len(mask))}}
+}
+
+// masked keeps the bits of a mask.
+func masked(mask []byte) expr.Any {
+	return &expr.Bitwise{SourceRegister: first, DestRegister: first, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}
+}
+
+// label gives a bit as it is in the labels of a connection, which are long integers of the machine.
+func label(bit int) []byte {
+	out := make([]byte, 16)
+	binary.NativeEndian.PutUint64(out[bit/64*8:], 1<<(bit%64))
+	return out
 }
 
 // verdictKinds are the kernel's numbers for acts.
@@ -118,13 +141,16 @@ var verdictKinds = map[program.Act]expr.VerdictKind{
 	program.Accept: expr.VerdictAccept, program.Drop: expr.VerdictDrop, program.Return: expr.VerdictReturn, program.Jump: expr.VerdictJump, program.Goto: expr.VerdictGoto,
 }
 
+// logKey says what a log has: no length at which packets are cut off, and nothing that holds them back.
+const logKey = 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX
+
 // ruleMessage adds a rule at the end of a chain.
 func ruleMessage(chain string, r *program.Rule) (netlink.Message, error) {
 	w := start()
 	w.text(unix.NFTA_RULE_CHAIN, chain)
 	list := expressions(r)
 	if r.Log != "" {
-		list = append(list, &expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX, Group: program.LogGroup, Data: []byte(r.Log)})
+		list = append(list, &expr.Log{Key: logKey, Group: program.LogGroup, Data: []byte(r.Log)})
 	}
 	if r.Verdict.Act != 0 {
 		list = append(list, &expr.Verdict{Kind: verdictKinds[r.Verdict.Act], Chain: r.Verdict.Chain})
@@ -157,13 +183,16 @@ func userdata(kind byte, data []byte) []byte {
 // errForeign says that a rule is none of the shapes that a program is made of.
 var errForeign = errors.New("a rule that is not ours")
 
+// lookNothingUp are the matches without a set.
+var lookNothingUp = []program.Match{program.Always, program.Revoked, program.Relabel, program.Established, program.Stray, program.FromLoopback}
+
 // shapes finds the match of a rule by what the kernel runs for it, names of sets left out.
 var shapes = func() map[string]program.Rule {
 	out := map[string]program.Rule{}
 	for m := program.Always; m <= program.ProtocolAndPort; m++ {
 		variants := []program.Rule{{Match: m, Set: "?"}, {Match: m, Set: "?", Negated: true}, {Match: m, Map: "?"}}
-		if m == program.Always || m == program.Established || m == program.FromLoopback {
-			variants = []program.Rule{{Match: m}} // they look nothing up
+		if slices.Contains(lookNothingUp, m) {
+			variants = []program.Rule{{Match: m}}
 		}
 		for _, r := range variants {
 			out[shapeOf(expressions(&r))] = r
@@ -229,7 +258,7 @@ func ruleOf(list []expr.Any) (r program.Rule, err error) {
 	}
 	if n := len(list) - 1; n >= 0 {
 		if l, ok := list[n].(*expr.Log); ok {
-			if l.Group != program.LogGroup {
+			if l.Group != program.LogGroup || l.Key != logKey {
 				return r, errForeign
 			}
 			log, list = string(l.Data), list[:n]
@@ -309,7 +338,7 @@ func readExpression(b []byte) (expr.Any, error) {
 	case "byteorder":
 		return readByteorder(data)
 	case "ct":
-		e = &expr.Ct{}
+		return readCt(data)
 	case "bitwise":
 		e = &expr.Bitwise{}
 	case "lookup":
@@ -317,7 +346,7 @@ func readExpression(b []byte) (expr.Any, error) {
 	case "log":
 		e = &expr.Log{}
 	case "immediate":
-		return readVerdict(data)
+		return readImmediate(data)
 	default:
 		return nil, errForeign
 	}
@@ -339,8 +368,30 @@ func readByteorder(b []byte) (expr.Any, error) {
 	return e, d.Err()
 }
 
-// readVerdict reads an immediate into the verdict register; there are no others in our rules.
-func readVerdict(b []byte) (expr.Any, error) {
+// readCt reads whether something of a connection is set or asked for, which the library does not.
+func readCt(b []byte) (expr.Any, error) {
+	e := &expr.Ct{}
+	d, err := attributes(b)
+	if err != nil {
+		return nil, err
+	}
+	for d.Next() {
+		switch d.Type() {
+		case unix.NFTA_CT_KEY:
+			e.Key = expr.CtKey(d.Uint32())
+		case unix.NFTA_CT_DREG:
+			e.Register = d.Uint32()
+		case unix.NFTA_CT_SREG:
+			e.Register, e.SourceRegister = d.Uint32(), true
+		default:
+			return nil, errForeign
+		}
+	}
+	return e, d.Err()
+}
+
+// readImmediate reads what is put into a register; into that of verdicts it is one.
+func readImmediate(b []byte) (expr.Any, error) {
 	d, err := attributes(b)
 	if err != nil {
 		return nil, err
@@ -355,8 +406,12 @@ func readVerdict(b []byte) (expr.Any, error) {
 			data = d.Bytes()
 		}
 	}
-	if register != unix.NFT_REG_VERDICT || d.Err() != nil {
-		return nil, errors.Join(errForeign, d.Err())
+	if err := d.Err(); err != nil {
+		return nil, err
+	}
+	if register != unix.NFT_REG_VERDICT {
+		e := &expr.Immediate{}
+		return e, expr.Unmarshal(unix.NFPROTO_INET, b, e)
 	}
 	kind, chain, err := readVerdictData(data)
 	return &expr.Verdict{Kind: kind, Chain: chain}, err

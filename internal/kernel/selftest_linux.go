@@ -8,11 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/vishvananda/netlink"
+	"github.com/mdlayher/netlink"
+	links "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"sallyport.dev/sallyport/internal/conntrack"
 	"sallyport.dev/sallyport/internal/netns"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/program"
@@ -27,6 +28,7 @@ type need struct {
 	what, since, config string
 	p                   program.Program
 	packets             []trial
+	cut                 string // where a datagram gets to, and a second one does not after the connection was cut; empty for nowhere
 }
 
 // trial is a datagram that the node sends to itself.
@@ -65,11 +67,11 @@ func selfTest(ns *netns.Namespace, needs []need) (f Features, err error) {
 
 func loopbackUp(ns *netns.Namespace) error {
 	return ns.Do(func() error {
-		lo, err := netlink.LinkByName("lo")
+		lo, err := links.LinkByName("lo")
 		if err != nil {
 			return err
 		}
-		return netlink.LinkSetUp(lo)
+		return links.LinkSetUp(lo)
 	})
 }
 
@@ -99,27 +101,73 @@ func (n *need) try(ns *netns.Namespace) (err error) {
 		return errors.Join(err, fmt.Errorf("what was loaded reads differently: %q", found))
 	}
 	for _, p := range n.packets {
-		if passes, err := sends(ns, p.to); err != nil || passes != p.passes {
+		if passes, err := sends(ns, p.to, nil); err != nil || passes != p.passes {
 			return errors.Join(err, fmt.Errorf("a packet to %s passes: %v, and it should be %v", p.to, passes, p.passes))
 		}
 	}
-	return nil
+	if n.cut == "" {
+		return nil
+	}
+	passes, err := sends(ns, n.cut, cut)
+	if err == nil && passes {
+		err = fmt.Errorf("a packet to %s passes, though its connection was cut", n.cut)
+	}
+	return err
 }
 
-// sends tells whether the kernel lets a datagram out: where a chain drops one that the node itself sends, sending it fails.
-func sends(ns *netns.Namespace, to string) (passes bool, err error) {
+// sends tells whether the kernel lets a datagram out: where a chain drops one that the node itself sends, sending it fails. What is
+// to happen after a first one comes between it and the one that counts.
+func sends(ns *netns.Namespace, where string, after func(*netns.Namespace, netip.AddrPort) error) (passes bool, err error) {
+	to, err := netip.ParseAddrPort(where)
+	if err != nil {
+		return false, err
+	}
 	err = ns.Do(func() error {
-		c, err := net.DialTimeout("udp", to, time.Second)
+		c, err := net.ListenUDP("udp", nil) // not connected, so that it does not hear that nobody listens
 		if err != nil {
 			return err
 		}
-		_, err = c.Write([]byte("?"))
-		return errors.Join(err, c.Close())
+		defer func() { _ = c.Close() }()
+		if after != nil {
+			if _, err := c.WriteToUDPAddrPort([]byte("?"), to); err != nil {
+				return fmt.Errorf("the first packet: %v", err) // its errors are not the outcome of the second one
+			}
+			if err := after(ns, to); err != nil {
+				return fmt.Errorf("after the first packet: %v", err)
+			}
+		}
+		_, err = c.WriteToUDPAddrPort([]byte("?"), to)
+		return err
 	})
 	if errors.Is(err, unix.EPERM) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// cut cuts the connections to an address and port.
+func cut(ns *netns.Namespace, to netip.AddrPort) (err error) {
+	s, err := conntrack.Open(ns.FD())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	n := 0
+	err = conntrack.Each(ns.FD(), func(c *conntrack.Connection) error {
+		if c.Dst != to.Addr() || c.Port != to.Port() {
+			return nil
+		}
+		n++
+		out, err := s.Revoke(c)
+		if err == nil && out != conntrack.Done {
+			return fmt.Errorf("%s has no room for labels", c)
+		}
+		return err
+	})
+	if err == nil && n == 0 {
+		return fmt.Errorf("the kernel knows of no connection to %s", to)
+	}
+	return err
 }
 
 // owns tells whether a table can belong to a socket and outlive it.
@@ -129,14 +177,20 @@ func owns(ns *netns.Namespace) bool {
 		return false
 	}
 	_, err = t.Apply(&program.Program{})
-	owned := err == nil && t.owner != 0
-	if owned { // nobody else may remove it now
-		_, err := Uninstall(ns.FD())
-		owned = err != nil
-	}
+	owned := err == nil && t.owner != 0 && refusesOthers(ns)
 	err = t.Close()
 	removed, e := Uninstall(ns.FD())
 	return owned && err == nil && e == nil && removed
+}
+
+// refusesOthers tells whether the kernel lets nobody but its owner remove the table.
+func refusesOthers(ns *netns.Namespace) bool {
+	c, err := dial(ns.FD())
+	if err != nil {
+		return false
+	}
+	err = commit(c, []netlink.Message{message(unix.NFT_MSG_DELTABLE, 0, start())})
+	return c.Close() == nil && errors.Is(err, unix.EPERM)
 }
 
 // The needs, each as a table of just that, with packets where a kernel might take a table and not do what it says.
@@ -153,6 +207,18 @@ var needs = []need{
 		what: "denied packets to user space", since: "3.17", config: "CONFIG_NFT_LOG and CONFIG_NETFILTER_NETLINK_LOG",
 		p:       output(program.Rule{Log: "sallyport self-test ", Verdict: program.Verdict{Act: program.Drop}}),
 		packets: []trial{{"127.0.0.1:9", false}},
+	},
+	{
+		what: "labels of connections, set from outside", since: "4.7", config: "CONFIG_NF_CONNTRACK_LABELS and CONFIG_NF_CT_NETLINK",
+		p: program.Program{Chains: []program.Chain{
+			{Name: closed.Chain, Rules: []program.Rule{{Match: program.Relabel, Verdict: program.Verdict{Act: program.Drop}}}},
+			{Name: "output", Hook: program.Output, Rules: []program.Rule{{Match: program.Revoked, Verdict: closed}}}}},
+		packets: []trial{{"127.0.0.1:9", true}},
+		cut:     "127.0.0.1:10",
+	},
+	{
+		what: "the flags of TCP", since: "3.13", config: "CONFIG_NF_TABLES",
+		p: output(program.Rule{Match: program.Stray, Verdict: program.Verdict{Act: program.Drop}}),
 	},
 	{
 		what: "sets of interfaces with addresses", since: "4.1", config: "CONFIG_NF_TABLES",

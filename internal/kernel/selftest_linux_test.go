@@ -17,16 +17,20 @@ func TestSelfTestNamesWhatIsMissing(t *testing.T) {
 	refused := need{what: "maps that are not there", since: "9.9", config: "CONFIG_X", p: output(program.Rule{Match: program.Source4, Map: "nowhere"})}
 	differs := needs[len(needs)-1]
 	differs.what, differs.packets = "packets that go the other way", []trial{{"127.0.0.1:1000", true}}
-	f, err := selfTest(ns, append([]need{refused, differs}, needs...))
+	unlabelled := need{what: "labels that no rule has to do with", since: "9.9", config: "CONFIG_Y", p: output(program.Rule{Match: program.Established, Verdict: program.Verdict{Act: program.Accept}}), cut: "127.0.0.1:9"}
+	uncut := unlabelled
+	uncut.what, uncut.p = "labels that nothing asks for", output(program.Rule{Match: program.Relabel})
+	f, err := selfTest(ns, append([]need{refused, differs, unlabelled, uncut}, needs...))
 	if err == nil || f.Owner {
 		t.Fatalf("%v, %v", f, err)
 	}
-	for _, want := range []string{"Linux ", "maps that are not there (since Linux 9.9, CONFIG_X): ", "packets that go the other way (since Linux 5.6", "a packet to 127.0.0.1:1000 passes: false, and it should be true"} {
+	for _, want := range []string{"Linux ", "maps that are not there (since Linux 9.9, CONFIG_X): ", "packets that go the other way (since Linux 5.6", "a packet to 127.0.0.1:1000 passes: false, and it should be true",
+		"labels that no rule has to do with (since Linux 9.9, CONFIG_Y): after the first packet: ", "has no room for labels", "labels that nothing asks for (", "a packet to 127.0.0.1:9 passes, though"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
-	if strings.Contains(err.Error(), "\n") || strings.Count(err.Error(), "since Linux") != 2 {
+	if strings.Contains(err.Error(), "\n") || strings.Count(err.Error(), "since Linux") != 4 {
 		t.Errorf("it says more than is missing: %q", err)
 	}
 	if p, _, err := Read(ns.FD()); p != nil || err != nil {

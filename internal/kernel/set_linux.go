@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
@@ -50,6 +51,7 @@ type object struct {
 	verdicts bool // it is a map
 	interval bool
 	elements []program.Element
+	room     int  // how many elements it was made for, as the kernel says; 0 for any number
 	count    int  // of elements, as the kernel says,
 	counted  bool // if it does
 }
@@ -112,13 +114,13 @@ func (o *object) flags() uint32 {
 	return flags
 }
 
-// capacity is how many elements a set is made for: hashes of a given size load twice as fast as ones that grow, and a set that
-// is outgrown is made anew, so there is room for as many again. Sets of ranges are trees, which need none.
+// capacity is how many elements a set is made for: hashes of a given size load twice as fast as ones that grow, and one that is
+// outgrown is made anew with the whole table, so there is room for several times as many. Sets of ranges are trees, which need none.
 func (o *object) capacity() int {
 	if o.interval {
 		return 0
 	}
-	return max(64, 2<<bits.Len(uint(len(o.elements))))
+	return max(256, 4<<bits.Len(uint(len(o.elements))))
 }
 
 // setMessage makes a set without its elements. Its id has to differ from others in the batch.
@@ -219,6 +221,14 @@ func (o *object) element(w *writer, e *program.Element, data bool) {
 // tree tells whether the kernel keeps a set as a tree of where ranges begin and end.
 func (o *object) tree() bool { return o.interval && len(keyParts[o.key]) == 1 }
 
+// covers tells whether a range of a set has where another one begins, and its verdict.
+func (o *object) covers(e *program.Element) bool {
+	return o.interval && slices.ContainsFunc(o.elements, func(r program.Element) bool {
+		within := !e.First.IsValid() || r.First.Compare(e.First) <= 0 && e.First.Compare(r.Last) <= 0
+		return within && r.Proto == e.Proto && r.Ports.Contains(e.Ports.First) && r.Verdict == e.Verdict
+	})
+}
+
 func (w *writer) value(kind uint16, data []byte) {
 	at := w.nest(kind)
 	w.attribute(unix.NFTA_DATA_VALUE, data)
@@ -262,10 +272,14 @@ type rawElement struct {
 	key, end []byte
 	isEnd    bool // it marks where the range before it ends
 	verdict  program.Verdict
+	strange  error // why it is none of ours
 }
 
 // elementOf is the inverse of keyOf.
 func elementOf(k program.Key, r rawElement) (e program.Element, err error) {
+	if r.strange != nil {
+		return e, r.strange
+	}
 	_, length := typeOf(k)
 	if len(r.key) != int(length) || r.end != nil && len(r.end) != int(length) {
 		return e, fmt.Errorf("a key of %d bytes, and not of %d", len(r.key), length)

@@ -25,6 +25,7 @@ type Table struct {
 	c        conn // nil after it failed
 	features Features
 
+	wanted     *program.Program // what Apply brought it to; nil before it did, and after it failed
 	now        *program.Program // what the kernel has; nil where that is not known
 	capacity   map[string]int   // of its sets
 	generation uint32           // at which it was seen to have it
@@ -52,6 +53,11 @@ func (t *Table) connect() (err error) {
 
 // Close lets go of the table, which stays in force as it is.
 func (t *Table) Close() error {
+	t.wanted = nil
+	return t.hangUp()
+}
+
+func (t *Table) hangUp() error {
 	if t.c == nil {
 		return nil
 	}
@@ -62,34 +68,128 @@ func (t *Table) Close() error {
 
 // forget drops the socket after something went wrong in a way that leaves open what the kernel did, or will still say.
 func (t *Table) forget() {
-	_ = t.Close() // it is of no use; that it cannot be closed would change nothing
+	_ = t.hangUp() // it is of no use; that it cannot be closed would change nothing
 }
 
 // Change is what Apply did.
 type Change struct {
 	Everything bool   // the whole table was written, not a difference
 	Words      string // counts, for logs; empty where nothing had to change
+	Instead    error  // why a difference was not enough, where one was tried
 }
 
 // Apply brings the kernel from what it has to a program, as a whole: no packet meets half of it, and when Apply returns an
-// error the table is what it was before, or, after errors that say so, nobody knows and the next Apply writes everything. What
-// was written is read back. The program may not be changed afterwards; parts that two programs share are not compared.
+// error the table is what it was before, or, after errors that say so, nobody knows and the next Apply looks. What was written is
+// read back. A table that is there already is read first, so that only what differs is written. The program may be changed
+// afterwards only for Change; parts that two programs share are not compared.
 func (t *Table) Apply(next *program.Program) (Change, error) {
+	if err := next.Check(); err != nil {
+		return Change{}, fmt.Errorf("the table contradicts itself, so it is not loaded: %w", err)
+	}
+	t.wanted = nil
+	return t.bring(next, nil)
+}
+
+// Change is Apply where what has changed since is known, as a program.Live says: next may be what was applied before, changed in its
+// place.
+func (t *Table) Change(next *program.Program, d *program.Delta) (Change, error) {
+	if t.now == nil {
+		return t.Apply(next)
+	}
+	c, err := t.step(next, d)
+	if err == nil {
+		return c, nil
+	}
+	t.doubt(err)
+	t.wanted = nil
+	return t.bring(next, err)
+}
+
+// bring leads the kernel to a program: by a difference to what it has, if need be to what is read of it, or else by writing everything.
+// instead is why a difference failed before.
+func (t *Table) bring(next *program.Program, instead error) (Change, error) {
 	if err := t.connect(); err != nil {
 		return Change{}, err
 	}
-	if t.now != nil {
-		c, err := t.change(next)
-		if err == nil || errors.Is(err, errTooLarge) {
-			return c, err
+	for range 2 {
+		if t.now == nil {
+			if err := t.adopt(); err != nil {
+				t.doubt(err)
+				return Change{}, err
+			}
 		}
-		t.doubt(err) // somebody else changed the table, or the kernel lost something: all of it is written
+		if t.now == nil || !sameHooks(t.now, next) {
+			break
+		}
+		c, err := t.step(next, program.Compare(t.now, next))
+		if err == nil {
+			c.Instead = instead
+			return c, nil
+		}
+		instead = err // somebody else changed the table, or the kernel lost something
+		if t.doubt(err); t.connect() != nil {
+			break
+		}
 	}
 	c, err := t.replace(next)
 	if err != nil {
 		t.doubt(err)
 	}
+	c.Instead = instead
 	return c, err
+}
+
+// adopt reads the table that is there, and takes it over; t.now stays nil where there is none, or one that no difference can make ours.
+func (t *Table) adopt() error {
+	if err := t.connect(); err != nil {
+		return err
+	}
+	s, err := readState(t.c)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for a table that is there: %w", err)
+	case !s.there || s.owner != 0 && s.owner != t.owner || (s.flags^t.flags())&^flagOwner != 0:
+		return nil
+	}
+	if t.features.Owner && s.owner == 0 {
+		w := start()
+		w.number(unix.NFTA_TABLE_FLAGS, t.flags())
+		if err := commit(t.c, []netlink.Message{message(unix.NFT_MSG_NEWTABLE, 0, w)}); err != nil {
+			return fmt.Errorf("take over the table that is there: %w", err)
+		}
+		if s, err = readState(t.c); err == nil && (s.owner == 0 || s.flags != t.flags()) {
+			err = lost([]string{"the table has no owner"})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	t.owner = s.owner
+	now, err := generation(t.c)
+	if err != nil {
+		return err
+	}
+	got, err := readContents(t.c, func(*object) bool { return true })
+	if err != nil || len(got.foreign) > 0 {
+		return err
+	}
+	t.now, t.capacity, t.generation = got.program(), map[string]int{}, now
+	for name, o := range got.sets {
+		t.capacity[name] = o.room
+	}
+	return nil
+}
+
+// sameHooks tells whether each chain of both programs is called from where it was, which no difference can change.
+func sameHooks(old, next *program.Program) bool {
+	hooks := map[string]program.Hook{}
+	for i := range old.Chains {
+		hooks[old.Chains[i].Name] = old.Chains[i].Hook
+	}
+	return !slices.ContainsFunc(next.Chains, func(c program.Chain) bool {
+		was, ok := hooks[c.Name]
+		return ok && was != c.Hook
+	})
 }
 
 // doubt notes that it is not known what the kernel has; nor is the socket of use, unless the kernel just refused.
@@ -100,35 +200,56 @@ func (t *Table) doubt(err error) {
 	}
 }
 
-// change commits a difference.
-func (t *Table) change(next *program.Program) (Change, error) {
-	capacity := maps.Clone(t.capacity)
-	p := planOf(t.now, next, capacity)
-	if p.empty() {
-		t.now = next
+// errOther says that a difference would have to make another set of one that is there.
+var errOther = fmt.Errorf("%w: a set has outgrown its room, or would be of another type", errRefused)
+
+// step commits a difference.
+func (t *Table) step(next *program.Program, d *program.Delta) (Change, error) {
+	if d.Empty() {
+		t.now, t.wanted = next, next
 		return Change{}, nil
+	}
+	capacity := maps.Clone(t.capacity)
+	p, ok := planOf(d, next, capacity)
+	if !ok {
+		return Change{}, errOther
 	}
 	list, _, err := p.messages(capacity)
 	if err != nil {
 		return Change{}, err
 	}
-	if err := commit(t.c, list); err != nil {
-		return Change{}, fmt.Errorf("change the table: %w", err)
+	seen := t.generation
+	for _, list := range append([][]netlink.Message{list}, p.drops()...) {
+		if len(list) == 0 {
+			continue // there was nothing but to remove
+		}
+		if seen, err = t.commit(list, seen); err != nil {
+			return Change{}, fmt.Errorf("change the table: %w", err)
+		}
+		t.generation++ // ours; if somebody else committed too it is another one, and Heal looks
 	}
 	if err := t.readBack(p); err != nil {
 		return Change{}, err
 	}
-	t.now, t.capacity = next, capacity
-	t.generation++ // ours; if somebody else committed too it is another one, and Heal looks
-	return Change{Words: p.String()}, nil
+	t.now, t.wanted, t.capacity = next, next, capacity
+	return Change{Words: d.String()}, nil
 }
 
-// replace writes the whole table in the place of whatever is there. It is what happens at start, too: to read a large table
-// takes ten times longer than to write it.
-func (t *Table) replace(next *program.Program) (Change, error) {
-	if err := next.Check(); err != nil {
-		return Change{}, fmt.Errorf("the table contradicts itself, so it is not loaded: %w", err)
+// commit sends a batch, and sees that something has changed by it since a generation.
+func (t *Table) commit(list []netlink.Message, before uint32) (now uint32, err error) {
+	if err := commit(t.c, list); err != nil {
+		return 0, err
 	}
+	now, err = generation(t.c)
+	if err == nil && now == before {
+		err = lost([]string{"nothing has changed at all"})
+	}
+	return now, err
+}
+
+// replace writes the whole table in the place of whatever is there. A packet that is on its way through the old one just then may find
+// its sets empty; so this is for when there is nothing to begin from.
+func (t *Table) replace(next *program.Program) (Change, error) {
 	if err := t.connect(); err != nil {
 		return Change{}, err
 	}
@@ -140,7 +261,8 @@ func (t *Table) replace(next *program.Program) (Change, error) {
 		return Change{}, fmt.Errorf("%w: another process owns the table %s, by its netlink port %d: is another agent running here?", errRefused, program.TableName, before.owner)
 	}
 	capacity := map[string]int{}
-	p := planOf(nil, next, capacity)
+	d := program.Compare(nil, next)
+	p, _ := planOf(d, next, capacity)
 	list, inert, err := p.messages(capacity)
 	if err != nil {
 		return Change{}, err
@@ -156,7 +278,8 @@ func (t *Table) replace(next *program.Program) (Change, error) {
 	if err := t.settle(next, capacity); err != nil {
 		return Change{}, err
 	}
-	return Change{Everything: true, Words: p.String()}, nil
+	t.wanted = next
+	return Change{Everything: true, Words: d.String()}, nil
 }
 
 // head begins a batch that writes everything.
@@ -264,6 +387,9 @@ func (t *Table) readBack(p *plan) error {
 func (t *Table) probeEnds(lists []elements, there bool) error {
 	for _, e := range lists[:min(len(lists), samples)] {
 		for _, i := range []int{0, len(e.list) - 1} {
+			if !there && e.set.covers(&e.list[i]) {
+				continue // the kernel tells of the range that is there now
+			}
 			if err := t.probe(e.set, &e.list[i], there); err != nil {
 				return err
 			}
@@ -299,7 +425,7 @@ func lookUp(c conn, o *object, e *program.Element) (v program.Verdict, found boo
 	w.close(at)
 	err = ask(c, message(unix.NFT_MSG_GETSETELEM, 0, w), func() { found = false }, func(b []byte) error {
 		return eachElement(b, func(r rawElement) error {
-			v, found = r.verdict, true
+			v, found = r.verdict, r.strange == nil
 			return nil
 		})
 	})
@@ -310,24 +436,23 @@ func lookUp(c conn, o *object, e *program.Element) (v program.Verdict, found boo
 }
 
 // Heal looks whether somebody else committed anything in the network namespace since the table was last seen as it should be,
-// and if so at the table; it writes it anew where it is not. It gives what it found, in words. With everything set all elements
-// are read and compared, which takes seconds for a large table, and whether or not anybody committed anything.
+// and if so at the table; it puts back what differs. It gives what it found, in words. With everything set all elements are read
+// and compared, which takes a second for a large table, and whether or not anybody committed anything. After an error the next Heal
+// begins with reading everything; but after one of Apply it does nothing, for the next Apply does.
 func (t *Table) Heal(everything bool) (found []string, err error) {
-	if t.now == nil {
-		return nil, nil // nothing was applied yet, or the next Apply writes everything
-	}
-	found, err = t.look(everything)
-	if err == nil && len(found) == 0 {
+	switch {
+	case t.wanted == nil:
 		return nil, nil
-	}
-	next := t.now
-	if err != nil && !errors.Is(err, errInterrupted) {
-		t.doubt(err)
-	}
-	if len(found) > 0 {
-		if _, err = t.replace(next); err != nil {
+	case t.now == nil:
+		found = []string{"it is not known what the kernel has, since the last look failed"}
+	default:
+		if found, err = t.look(everything); err != nil && !errors.Is(err, errInterrupted) {
 			t.doubt(err)
 		}
+	}
+	if len(found) > 0 {
+		t.now = nil
+		_, err = t.bring(t.wanted, nil)
 	}
 	return found, err
 }
@@ -405,7 +530,7 @@ func (t *Table) differences(got *contents, everything bool) (out []string) {
 		switch {
 		case g == nil:
 			out = append(out, "chain "+c.Name+" is gone")
-		case g.hooked != (c.Hook != 0) || g.hooked && (g.hook != hookNumbers[c.Hook] || g.priority != priority || g.policy != accept):
+		case g.hooked != (c.Hook != 0) || g.hooked && g.hook != hookNumbers[c.Hook]:
 			out = append(out, "chain "+c.Name+" is not where it was")
 		case !slices.Equal(g.rules, c.Rules):
 			out = append(out, "chain "+c.Name+" has other rules")
@@ -437,6 +562,17 @@ func (t *Table) sample(out *[]string) error {
 		}
 	}
 	return nil
+}
+
+// There tells whether there is a table.
+func There(namespace int) (there bool, err error) {
+	c, err := dial(namespace)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	s, err := readState(c)
+	return s.there, err
 }
 
 // Read gives everything that the kernel has in the table now, as a program, and in words what is none of its shapes. Both are

@@ -59,6 +59,12 @@ func apart(f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
+		if syscall.Gettid() == os.Getpid() { // the first thread never ends, and where it is, others take the process to be
+			err := apart(f) // on another one, for this one is held meanwhile
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
 		err := errors.New("it did not come to its end")
 		defer func() { done <- err }()
 		err = f()

@@ -13,11 +13,16 @@ import (
 type Facts struct {
 	links      map[int]link          // by index; lo is none of them
 	held       map[netip.Addr][]int  // the node's own addresses, by the links that have them; link-local ones are left out
+	local      map[netip.Addr]bool   // all of the node's own addresses
 	tables     [2][]*bart.Table[way] // by family: those that rules point to, in the order in which the kernel asks them
 	neighbours map[netip.Addr]int    // written down for good on a bridge: its index, or 0 where several say that they have the address
 	module     bool                  // br_netfilter is there, without which no bridge shows anything to the filter
 	calls      [2]bool               // by family: bridges show what they pass to the filter, whatever each says of itself
 }
+
+// Owns tells whether what comes to an address comes to the node itself. Nobody forwards to link-local addresses of IPv6, so those are
+// the node's as far as it sees them; of IPv4 some are forwarded, such as the address of metadata.
+func (f *Facts) Owns(a netip.Addr) bool { return f.local[a] || a.Is6() && a.IsLinkLocalUnicast() }
 
 // link is an interface.
 type link struct {

@@ -76,7 +76,7 @@ func readOnce() (*Facts, error) {
 		return nil, err
 	}
 	defer h.Close()
-	r := reading{&Facts{links: map[int]link{}, held: map[netip.Addr][]int{}, neighbours: map[netip.Addr]int{}}, h}
+	r := reading{&Facts{links: map[int]link{}, held: map[netip.Addr][]int{}, local: map[netip.Addr]bool{}, neighbours: map[netip.Addr]int{}}, h}
 	if err := r.readLinks(); err != nil {
 		return nil, err
 	}
@@ -161,6 +161,7 @@ func (r *reading) readAddresses() error {
 	}
 	for i := range list {
 		a, ok := netip.AddrFromSlice(list[i].IP)
+		r.local[a.Unmap()] = true
 		if _, known := r.links[list[i].LinkIndex]; known && ok && a.Unmap().IsGlobalUnicast() {
 			r.held[a.Unmap()] = append(r.held[a.Unmap()], list[i].LinkIndex)
 		}

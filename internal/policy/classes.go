@@ -17,46 +17,48 @@ import (
 func (c *compiler) classes() {
 	m := c.m
 	m.class = make([]int32, len(m.snap.Pods))
-	c.index = map[string]*labelIndex{}
-	seen := map[string]int{}
-	var key []byte
 	for i := range m.snap.Pods {
 		p := &m.snap.Pods[i]
 		if p.HostNetwork {
 			m.class[i] = -1
 			continue
 		}
-		ports := namedPorts(p.Ports)
-		if p.Windows && m.opts.Behaviour.NoNamedPortsOnWindows {
-			ports = nil
-		}
-		key = appendClassKey(key[:0], p, ports)
-		id, ok := seen[string(key)]
-		if !ok {
-			id = len(m.classes)
-			seen[string(key)] = id
-			m.classes = append(m.classes, Class{Namespace: p.Namespace, Labels: p.Labels, Ports: ports})
-			c.addToIndex(id, p)
-		}
+		id := c.classFor(p)
 		m.class[i] = int32(id)
 		m.classes[id].Members = append(m.classes[id].Members, i)
 	}
-	c.numberPorts()
+	for i := range m.classes {
+		c.numberPorts(i)
+	}
 }
 
-func (c *compiler) numberPorts() {
-	ids := map[string]int{}
-	var key []byte
-	for i := range c.m.classes {
-		cl := &c.m.classes[i]
-		key = appendPorts(key[:0], cl.Ports)
-		id, ok := ids[string(key)]
-		if !ok {
-			id = len(ids)
-			ids[string(key)] = id
-		}
-		cl.portsID = id
+// classFor finds the class of a pod, or makes one without anything that applies to it.
+func (c *compiler) classFor(p *cluster.Pod) int {
+	ports := namedPorts(p.Ports)
+	if p.Windows && c.m.opts.Behaviour.NoNamedPortsOnWindows {
+		ports = nil
 	}
+	c.key = appendClassKey(c.key[:0], p, ports)
+	id, ok := c.classIDs[string(c.key)]
+	if !ok {
+		id = len(c.m.classes)
+		c.classIDs[string(c.key)] = id
+		c.m.classes = append(c.m.classes, Class{Namespace: p.Namespace, Labels: p.Labels, Ports: ports})
+		c.addToIndex(id, p)
+	}
+	return id
+}
+
+// numberPorts gives a class the number of its named ports.
+func (c *compiler) numberPorts(class int) {
+	cl := &c.m.classes[class]
+	c.key = appendPorts(c.key[:0], cl.Ports)
+	id, ok := c.portsIDs[string(c.key)]
+	if !ok {
+		id = len(c.portsIDs)
+		c.portsIDs[string(c.key)] = id
+	}
+	cl.portsID = id
 }
 
 // namedPorts keeps what rules can refer to, sorted, so that the written order makes no classes.
@@ -201,19 +203,12 @@ func (c *compiler) forClasses(fixed string, namespaces, pods Selector, f func(cl
 	}
 }
 
-// fillSets writes into each class which sets it is in. Sets come in ascending order, so that the
-// lists are sorted.
-func (c *compiler) fillSets() {
+// fillSets writes into each class which sets it is in, from one on. Sets come in ascending order, so
+// that the lists are sorted.
+func (c *compiler) fillSets(from int) {
 	m := c.m
-	for set := range m.sets {
+	for set := from; set < len(m.sets); set++ {
 		s := &m.sets[set]
-		c.forClasses(s.namespace, s.namespaces, s.pods, func(class int, got Match) {
-			cl := &m.classes[class]
-			if got == Yes {
-				cl.yes = append(cl.yes, int32(set))
-			} else {
-				cl.maybe = append(cl.maybe, int32(set))
-			}
-		})
+		c.forClasses(s.namespace, s.namespaces, s.pods, func(class int, got Match) { m.classes[class].join(int32(set), got) })
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
@@ -16,7 +17,11 @@ import (
 // Compile brings the policies of a Snapshot into a Model. It never fails: what a reader let through
 // although it is not valid matches nothing, and denies where a cluster policy denies (S32, S43).
 func Compile(snap *cluster.Snapshot, opts Options) *Model {
-	c := compiler{m: &Model{snap: snap, opts: opts}, setIDs: map[string]int{}}
+	return compile(snap, opts).m
+}
+
+func compile(snap *cluster.Snapshot, opts Options) compiler {
+	c := compiler{m: &Model{snap: snap, opts: opts}, index: map[string]*labelIndex{}, setIDs: map[string]int{}, classIDs: map[string]int{}, portsIDs: map[string]int{}}
 	c.facts()
 	c.classes()
 	c.networkPolicies()
@@ -24,17 +29,21 @@ func Compile(snap *cluster.Snapshot, opts Options) *Model {
 	for i, p := range c.m.policies {
 		p.number = i
 	}
-	c.fillSets()
-	c.foreign()
-	return c.m
+	c.fillSets(0)
+	for i := range c.m.classes {
+		c.foreignOf(i)
+	}
+	return c
 }
 
 type compiler struct {
-	m       *Model
-	index   map[string]*labelIndex // by namespace
-	setIDs  map[string]int
-	matched map[string][]nsMatch // by namespace selector
-	differ  map[portName]bool    // names that stand for different numbers; nil until asked
+	m                  *Model
+	index              map[string]*labelIndex // by namespace
+	setIDs             map[string]int
+	classIDs, portsIDs map[string]int       // by what makes classes, and named ports
+	key                []byte               // room for one
+	matched            map[string][]nsMatch // by namespace selector
+	differ             map[portName]bool    // names that stand for different numbers; nil until asked
 }
 
 func (c *compiler) facts() {
@@ -118,14 +127,7 @@ func (c *compiler) networkPolicies() {
 	for i := range m.snap.NetworkPolicies {
 		p := c.networkPolicy(&m.snap.NetworkPolicies[i])
 		m.policies = append(m.policies, p)
-		c.forClasses(p.Namespace, nil, p.Pods, func(class int, _ Match) {
-			for d := range p.applies {
-				if p.applies[d] {
-					s := &m.classes[class].subject[d]
-					s.Policies = append(s.Policies, p)
-				}
-			}
-		})
+		c.forClasses(p.Namespace, nil, p.Pods, func(class int, _ Match) { m.classes[class].isolate(p) })
 	}
 }
 
@@ -137,6 +139,7 @@ func (c *compiler) networkPolicy(np *cluster.NetworkPolicy) *Policy {
 		Tier:      NetworkPolicyTier,
 		Namespace: np.Object.Namespace,
 		Pods:      NewSelector(spec.PodSelector), NotUnderstood: np.NotUnderstood,
+		KeepsEstablished: keepsEstablished(&np.Object.ObjectMeta),
 	}
 	for _, t := range spec.PolicyTypes {
 		switch t {
@@ -160,6 +163,10 @@ func (c *compiler) networkPolicy(np *cluster.NetworkPolicy) *Policy {
 		}
 	}
 	return p
+}
+
+func keepsEstablished(m *metav1.ObjectMeta) bool {
+	return m.Annotations[cluster.EstablishedAnnotation] == cluster.KeepEstablished
 }
 
 func (p *Policy) addRule(d flow.Direction, r Rule) { p.rules[dir(d)] = append(p.rules[dir(d)], r) }
@@ -254,18 +261,19 @@ func (c *compiler) numbersDiffer(name string, proto netset.Proto) bool {
 	return c.differ[portName{name, proto}]
 }
 
-// foreign notes at each class which policies of other engines may decide for it.
-func (c *compiler) foreign() {
+// foreignOf notes at a class which policies of other engines may decide for it.
+func (c *compiler) foreignOf(class int) {
+	cl := &c.m.classes[class]
 	for i := range c.m.snap.ForeignPolicies {
 		f := &c.m.snap.ForeignPolicies[i]
-		c.forClasses(f.Namespace, nil, nil, func(class int, _ Match) {
-			cl := &c.m.classes[class]
-			for d, applies := range [2]bool{f.Egress, f.Ingress} {
-				if applies {
-					cl.foreign[d] = append(cl.foreign[d], i)
-				}
+		if f.Namespace != "" && f.Namespace != cl.Namespace {
+			continue
+		}
+		for d, applies := range [2]bool{f.Egress, f.Ingress} {
+			if applies {
+				cl.foreign[d] = append(cl.foreign[d], i)
 			}
-		})
+		}
 	}
 }
 

@@ -18,6 +18,8 @@ func (c *compiler) clusterPolicy(cp *cluster.ClusterPolicy) *Policy {
 		Tier:          AdminTier,
 		Priority:      int(spec.Priority),
 		NotUnderstood: cp.NotUnderstood,
+
+		KeepsEstablished: keepsEstablished(&cp.Object.ObjectMeta),
 	}
 	if spec.Tier == policyv1alpha2.BaselineTier {
 		p.Tier = BaselineTier

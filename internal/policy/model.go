@@ -36,6 +36,9 @@ type Policy struct {
 	Namespaces Selector
 	Pods       Selector
 
+	// KeepsEstablished: connections that it ceases to allow go on (cluster.EstablishedAnnotation).
+	KeepsEstablished bool
+
 	// NotUnderstood is what could not be read of a policy from a server (S32).
 	NotUnderstood []string
 

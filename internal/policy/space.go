@@ -46,6 +46,20 @@ func (m *Model) Space(extra ...netip.Prefix) *Space {
 	return newSpace(all)
 }
 
+// Divides tells whether the space is divided by every CIDR that a policy uses.
+func (s *Space) Divides(p *Policy) bool {
+	var all []netip.Prefix
+	for d := range p.rules {
+		for i := range p.rules[d] {
+			all = p.rules[d][i].appendPrefixes(all)
+		}
+	}
+	return !slices.ContainsFunc(all, func(p netip.Prefix) bool {
+		_, found := slices.BinarySearchFunc(s.prefixes, p, netip.Prefix.Compare)
+		return !found
+	})
+}
+
 func newSpace(prefixes []netip.Prefix) *Space {
 	slices.SortFunc(prefixes, netip.Prefix.Compare)
 	s := &Space{prefixes: slices.Compact(prefixes)}

@@ -24,11 +24,11 @@ func (p *Program) Check() error {
 	}
 	for i := range p.Sets {
 		add("set ", p.Sets[i].Name)
-		disjoint(p.Sets[i].Name, p.Sets[i].Elements, false, fail)
+		disjoint(p.Sets[i].Name, p.Sets[i].Key, p.Sets[i].Elements, false, fail)
 	}
 	for i := range p.Maps {
 		add("set ", p.Maps[i].Name) // both are one sort of thing to the kernel
-		disjoint(p.Maps[i].Name, p.Maps[i].Elements, p.Maps[i].Interval, fail)
+		disjoint(p.Maps[i].Name, p.Maps[i].Key, p.Maps[i].Elements, p.Maps[i].Interval, fail)
 	}
 	for i := range p.Chains {
 		add("chain ", p.Chains[i].Name)
@@ -70,34 +70,35 @@ func (p *Program) checkRules(names map[string]bool, fail func(string, ...any)) {
 }
 
 // disjoint compares neighbours: elements are sorted.
-func disjoint(name string, list []Element, ranges bool, fail func(string, ...any)) {
+func disjoint(name string, key Key, list []Element, ranges bool, fail func(string, ...any)) {
+	named := key == KeyInterface || key == KeySource4 || key == KeySource6
 	for i := range list {
 		e := &list[i]
-		if e.Interface != "" && !IsInterface(e.Interface) || e.First.Zone() != "" || e.Last.Zone() != "" {
+		if named != (e.Interface != "") || named && !IsInterface(e.Interface) || e.First.Zone() != "" || e.Last.Zone() != "" {
 			fail("%s: element %d has an interface that nft cannot name, or an address with a zone: %q %q", name, i, e.Interface, e.First)
 		}
-		if !ranges && e.First != e.Last || e.Last.Less(e.First) || e.Ports.Last < e.Ports.First {
+		if !ranges && (e.First != e.Last || e.Ports.First != e.Ports.Last) || e.Last.Less(e.First) || e.Ports.Last < e.Ports.First {
 			fail("%s: element %d is a range, and ought not to be, or ends before it begins", name, i)
 		}
-		if i == 0 {
-			continue
-		}
-		before := &list[i-1]
-		if overlap(before, e) {
-			fail("%s: elements %d and %d overlap", name, i-1, i)
+		if i > 0 && !follows(&list[i-1], e) {
+			fail("%s: elements %d and %d overlap, or are not in order", name, i-1, i)
 		}
 	}
 }
 
-// overlap tells whether an element begins before the one in front of it ends.
-func overlap(before, e *Element) bool {
+// follows tells whether an element begins behind the end of the one in front of it.
+func follows(before, e *Element) bool {
 	switch {
-	case before.Interface != e.Interface || before.Proto != e.Proto || before.Number != e.Number:
-		return false
+	case before.Interface != e.Interface:
+		return before.Interface < e.Interface
 	case e.First.IsValid():
-		return !before.Last.Less(e.First)
+		return before.Last.Less(e.First)
+	case before.Proto != e.Proto:
+		return before.Proto < e.Proto
+	case before.Number != e.Number:
+		return before.Number < e.Number
 	}
-	return before.Ports.Last >= e.Ports.First
+	return before.Ports.Last < e.Ports.First
 }
 
 // IsInterface tells whether nft reads a text as the name of just one interface. Linux takes names that it does not.

@@ -43,30 +43,28 @@ func (b *builder) projected(f *flow.Flow, d flow.Direction) bool {
 	return all.Steps[layers.NetworkEgress+layers.Layer(d-flow.Egress)].Answer > layers.Allow
 }
 
-// portChain is the chain that lets through what a decision allows.
-func (b *builder) portChain(d netset.PortSet) string {
-	key := d.String()
-	if name, ok := b.portChains[key]; ok {
+// portChain makes sure of the chain that lets through what is allowed, and gives its name.
+func (b *builder) portChain(number int) string {
+	d, key := b.allowed[number], b.words[number]
+	name := "port_" + hash(key)
+	if b.e.chains[name] != nil {
 		return name
 	}
-	name := "port_" + hash(key)
-	b.portChains[key] = name
-	m := Map{Name: name, Key: KeyPort, Interval: true}
-	c := Chain{Name: name}
+	var list []Element
 	for _, e := range d.Entries() {
 		if e.Proto != netset.Other {
-			m.Elements = append(m.Elements, Element{Proto: e.Proto, Ports: e.Range, Verdict: Verdict{Act: Return}})
+			list = append(list, Element{Proto: e.Proto, Ports: e.Range, Verdict: Verdict{Act: Return}})
 		}
 	}
+	var rules []Rule
 	if d.Contains(netset.Other, 0) {
-		c.Rules = append(c.Rules, Rule{Match: Protocol, Set: portProtocols, Negated: true, Verdict: Verdict{Act: Return}})
+		rules = append(rules, Rule{Match: Protocol, Set: portProtocols, Negated: true, Verdict: Verdict{Act: Return}})
 	}
-	if len(m.Elements) > 0 {
-		c.Rules = append(c.Rules, Rule{Match: ProtocolAndPort, Map: name})
-		b.p.Maps = append(b.p.Maps, m)
+	if len(list) > 0 {
+		b.e.fill(b.e.set(object{name: name, key: KeyPort, verdicts: true, interval: true}), list)
+		rules = append(rules, Rule{Match: ProtocolAndPort, Map: name})
 	}
-	c.Rules = append(c.Rules, denied("ports "+hash(key), "allowed: "+key))
-	b.p.Chains = append(b.p.Chains, c)
+	b.e.chain(name, 0, append(rules, denied("ports "+hash(key), "allowed: "+key)))
 	return name
 }
 

@@ -120,6 +120,7 @@ func TestPackets(t *testing.T) {
 			k.Number, k.Type, k.HopLimit = program.ICMPv6, kind, hops
 		})
 	}
+	midStream := func(k *program.Packet) { k.MidStream = true }
 	for _, c := range []struct {
 		what   string
 		packet program.Packet
@@ -134,6 +135,28 @@ func TestPackets(t *testing.T) {
 		{"and on the port of pods", packet(netip.MustParseAddr("10.2.0.77"), db, 5432, nil), false, "log prefix"},
 		{"no port, no match", packet(web, db, 0, func(k *program.Packet) { k.Proto = netset.Other }), false, "log prefix"},
 		{"an answer", packet(db, elsewhere, 40000, func(k *program.Packet) { k.Established = true }), true, "ct state established"},
+		{"one that was cut", packet(db, elsewhere, 40000, func(k *program.Packet) { k.Established, k.Revoked = true, true }), false, "sallyport revoked"},
+		{"an error about it", packet(elsewhere, db, 0, func(k *program.Packet) {
+			k.Proto, k.Number, k.Related, k.Revoked = netset.Other, program.ICMP, true, true
+		}), false, "sallyport revoked"},
+		{"to the node", packet(db, netip.MustParseAddr("192.0.2.1"), 10250, func(k *program.Packet) {
+			k.Hook, k.Out, k.Established, k.Revoked = program.Input, "", true, true
+		}), false, "sallyport revoked"},
+		{"from the node", packet(netip.MustParseAddr("192.0.2.1"), db, 8080, func(k *program.Packet) {
+			k.Hook, k.In, k.Established, k.Revoked = program.Output, "", true, true
+		}), false, "sallyport revoked"},
+		{"of no connection that is known, from a pod", packet(web, db, 5432, midStream), false, "sallyport stray"},
+		{"to a pod", packet(netip.MustParseAddr("203.0.113.9"), web, 80, midStream), false, "sallyport stray"},
+		{"from a pod to the node", packet(web, netip.MustParseAddr("192.0.2.1"), 10250, func(k *program.Packet) {
+			k.Hook, k.Out, k.MidStream = program.Input, "", true
+		}), false, "sallyport stray"},
+		{"from the node to a pod", packet(netip.MustParseAddr("192.0.2.1"), web, 8080, func(k *program.Packet) {
+			k.Hook, k.In, k.MidStream = program.Output, "", true
+		}), false, "sallyport stray"},
+		{"of others, through the node", packet(netip.MustParseAddr("203.0.113.9"), elsewhere, 80, midStream), true, ""},
+		{"from the node to others", packet(netip.MustParseAddr("192.0.2.1"), elsewhere, 80, func(k *program.Packet) {
+			k.Hook, k.In, k.MidStream = program.Output, "", true
+		}), true, ""},
 		{"an error that belongs to it", packet(elsewhere, db, 0, func(k *program.Packet) { k.Proto, k.Number, k.Related = netset.Other, program.ICMP, true }), true, "ct state related"},
 		{"an interface that nobody knows", packet(web, db, 5432, func(k *program.Packet) { k.In = "veth99" }), false, "interface"},
 		{"to one that nobody knows", packet(web, db, 5432, func(k *program.Packet) { k.Out = "veth99" }), false, "interface"},
@@ -168,6 +191,28 @@ func TestPackets(t *testing.T) {
 	}
 }
 
+// TestUnseen: where the kernel has only begun to follow connections, one in its midst is decided like a new one, but not one that
+// was cut.
+func TestUnseen(t *testing.T) {
+	e := example(t)
+	e.n.Unseen = true
+	p := program.New(policy.Compile(e.s, policy.Options{}), e.n)
+	link := func(name string) string {
+		return e.n.Interface[slices.IndexFunc(e.s.Pods, func(p pod) bool { return p.Name == name })]
+	}
+	for _, c := range []struct {
+		port    uint16
+		revoked bool
+		want    bool
+	}{{5432, false, true}, {5433, false, false}, {5432, true, false}} {
+		k := program.Packet{Hook: program.Forward, In: link("web"), Out: link("db"), Src: netip.MustParseAddr("10.1.0.5"), Dst: netip.MustParseAddr("10.1.0.6"),
+			Proto: netset.TCP, Port: c.port, MidStream: true, Revoked: c.revoked}
+		if got, path, err := p.Try(&k); got != c.want || err != nil {
+			t.Errorf("%+v: %v by %q, %v", c, got, path, err)
+		}
+	}
+}
+
 // TestSharedAddress: what two ends have is closed, and said.
 func TestSharedAddress(t *testing.T) {
 	e := example(t)
@@ -192,6 +237,12 @@ func TestCheckFinds(t *testing.T) {
 	ranges := func(list ...program.Element) *program.Program {
 		return &program.Program{Maps: []program.Map{{Name: "m", Key: program.KeyIPv4, Interval: true, Elements: list}}}
 	}
+	elements := func(key program.Key, list ...program.Element) *program.Program {
+		return &program.Program{Sets: []program.Set{{Name: "s", Key: key, Elements: list}}}
+	}
+	ports := func(proto netset.Proto, first, last uint16) program.Element {
+		return program.Element{Proto: proto, Ports: netset.PortRange{First: first, Last: last}}
+	}
 	chain := func(rules ...program.Rule) *program.Program {
 		return &program.Program{Chains: []program.Chain{{Name: "c", Rules: rules}}}
 	}
@@ -200,6 +251,13 @@ func TestCheckFinds(t *testing.T) {
 		p    *program.Program
 	}{
 		{"overlap", ranges(program.Element{First: a("10.0.0.0"), Last: a("10.0.0.9")}, program.Element{First: a("10.0.0.9"), Last: a("10.0.0.20")})},
+		{"not in order", elements(program.KeyIPv4, program.Element{First: a("10.0.0.2"), Last: a("10.0.0.2")}, program.Element{First: a("10.0.0.1"), Last: a("10.0.0.1")})},
+		{"not in order", elements(program.KeyPort, ports(netset.TCP, 80, 80), ports(netset.UDP, 53, 53), ports(netset.TCP, 80, 80))},
+		{"not in order", elements(program.KeyProtocol, program.Element{Number: 6}, program.Element{Number: 1})},
+		{"overlap", elements(program.KeyInterface, program.Element{Interface: "eth0"}, program.Element{Interface: "eth0"})},
+		{"ought not to be", elements(program.KeyPort, ports(netset.TCP, 80, 90))},
+		{"cannot name", elements(program.KeyInterface, program.Element{})},
+		{"cannot name", elements(program.KeySource4, program.Element{First: a("10.0.0.1"), Last: a("10.0.0.1")})},
 		{"ends before it begins", ranges(program.Element{First: a("10.0.0.9"), Last: a("10.0.0.0")})},
 		{"no set x", chain(program.Rule{Match: program.Source4, Set: "x"})},
 		{"no chain x", chain(program.Rule{Verdict: program.Verdict{Act: program.Jump, Chain: "x"}})},

@@ -19,8 +19,9 @@ type Packet struct {
 	Port     uint16 // of TCP, UDP and SCTP
 	// Number is that of its protocol where Proto does not say it, Type that of an ICMPv6 message.
 	Number, Type, HopLimit uint8
-	// Established: it belongs to a connection that was let in. Related: it is about one without being part of it.
-	Established, Related bool
+	// Established: it belongs to a connection that was let in. Related: it is about one without being part of it. Revoked: its
+	// connection has the label. MidStream: it is TCP, of no connection that is known, and no SYN.
+	Established, Related, Revoked, MidStream bool
 }
 
 // maxJumps is how deep chains may call each other; nft takes 16, and this table needs three.
@@ -107,8 +108,12 @@ func (t *trial) rule(r *Rule) (Verdict, error) {
 func (t *trial) holds(r *Rule) (bool, error) {
 	k := t.k
 	switch r.Match {
-	case Always:
+	case Always, Relabel:
 		return true, nil
+	case Revoked:
+		return k.Revoked, nil
+	case Stray:
+		return k.MidStream, nil
 	case Established:
 		return k.Established, nil
 	case FromLoopback:

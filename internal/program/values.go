@@ -21,6 +21,10 @@ type Program struct {
 	Notes []string
 }
 
+// RevokedLabel is the number of the bit among the labels of a connection (ct label) that says that it was let in once and may
+// not go on. Labels have 128 bits that everybody shares; tools that number them begin at 0.
+const RevokedLabel = 119
+
 // Key is what a set or map is looked up by.
 type Key uint8
 
@@ -116,7 +120,10 @@ type Match uint8
 // The matches. Those that look something up use Rule.Set, or Rule.Map.
 const (
 	Always          Match = iota
+	Revoked               // a packet of a connection with the label RevokedLabel
+	Relabel               // any packet, whose connection gets that label; while a rule sets labels the kernel keeps room for them
 	Established           // a packet of a connection that was let in (S19)
+	Stray                 // TCP that opens no connection and belongs to none that is known
 	RelatedError          // it belongs to one without being part of it, and its protocol is in the set: an ICMP error
 	NeighbourTalk         // an ICMPv6 message whose type is in the set, from this link: its hop limit is 255, so no router forwarded it
 	ListenerTalk          // an ICMPv6 message whose type is in the set, to a multicast address

@@ -105,7 +105,8 @@ func (c *Chain) print(w *strings.Builder) {
 }
 
 var matchWords = [...]string{
-	Always: "", Established: "ct state established", RelatedError: "ct state related meta l4proto",
+	Always: "", Revoked: "ct label " + strconv.Itoa(RevokedLabel), Relabel: "ct label set " + strconv.Itoa(RevokedLabel),
+	Established: "ct state established", Stray: "ct state new tcp flags ! syn", RelatedError: "ct state related meta l4proto",
 	NeighbourTalk: "ip6 hoplimit 255 icmpv6 type", ListenerTalk: "ip6 daddr ff00::/8 icmpv6 type", FromInterface: "iifname", ToInterface: "oifname", FromLoopback: `iifname "lo"`,
 	Source4: "ip saddr", Source6: "ip6 saddr", Destination4: "ip daddr", Destination6: "ip6 daddr", InterfaceAndIP4: "iifname . ip saddr",
 	InterfaceAndIP6: "iifname . ip6 saddr", TargetAndIP4: "oifname . ip daddr", TargetAndIP6: "oifname . ip6 daddr", Protocol: "meta l4proto", ProtocolAndPort: "meta l4proto . th dport",

@@ -32,7 +32,7 @@ func policy(name string) string {
 type place struct {
 	t    *testing.T
 	path string
-	c    <-chan Update
+	c    <-chan cluster.Update
 }
 
 // watched watches a path below a new directory.
@@ -67,7 +67,7 @@ func (p *place) write(name, text string) {
 func (p *place) at(name string) string { return filepath.Join(filepath.Dir(p.path), name) }
 
 // words gives an Update in words: the policies that count, and a part of the error.
-func words(u Update) string {
+func words(u cluster.Update) string {
 	out := "nothing"
 	if u.Snapshot != nil {
 		var names []string
@@ -404,7 +404,7 @@ func TestSlowReader(t *testing.T) {
 	read := make(chan string, 100)
 	p.c = Watch(t.Context(), p.path, func() (*cluster.Snapshot, error) {
 		s, err := p.read()
-		read <- words(Update{s, err})
+		read <- words(cluster.Update{Snapshot: s, Err: err})
 		return s, err
 	})
 	until := func(want string) {
@@ -547,7 +547,7 @@ func TestEnds(t *testing.T) {
 	}
 	before := goroutines()
 	ctx, cancel := context.WithCancel(t.Context())
-	var all []<-chan Update
+	var all []<-chan cluster.Update
 	for range 20 {
 		all = append(all, Watch(ctx, p.path, p.read))
 	}

@@ -14,14 +14,6 @@ import (
 	"sallyport.dev/sallyport/internal/names"
 )
 
-// Update says what counts.
-type Update struct {
-	// Snapshot is the last that could be read; nil before there was one.
-	Snapshot *cluster.Snapshot
-	// Err says why what is there now is not what counts; nil where it is.
-	Err error
-}
-
 // times say how long to wait.
 type times struct {
 	quiet time.Duration // after a change, for the next one: people and programs write files in several steps
@@ -40,13 +32,13 @@ var usual = times{quiet: 50 * time.Millisecond, most: time.Second, again: 30 * t
 // A file counts when it has not been written to for a moment; one that is written to all the time is an error, and so it is that
 // nothing is there. Who writes a file in steps with long pauses has each step read as if it were the last: whole files are moved to
 // where they are read.
-func Watch(ctx context.Context, path string, load func() (*cluster.Snapshot, error)) <-chan Update {
+func Watch(ctx context.Context, path string, load func() (*cluster.Snapshot, error)) <-chan cluster.Update {
 	return watch(ctx, path, load, usual, fsnotify.NewWatcher)
 }
 
-func watch(ctx context.Context, path string, load func() (*cluster.Snapshot, error), t times, open func() (*fsnotify.Watcher, error)) <-chan Update {
+func watch(ctx context.Context, path string, load func() (*cluster.Snapshot, error), t times, open func() (*fsnotify.Watcher, error)) <-chan cluster.Update {
 	w := &watcher{path: path, load: load, times: t, open: open}
-	out := make(chan Update)
+	out := make(chan cluster.Update)
 	go func() {
 		defer close(out)
 		defer w.close()
@@ -79,12 +71,12 @@ func (w *watcher) close() {
 }
 
 // run waits for changes and for time to pass.
-func (w *watcher) run(ctx context.Context, out chan<- Update) {
-	var pending *Update
+func (w *watcher) run(ctx context.Context, out chan<- cluster.Update) {
+	var pending *cluster.Update
 	change := pause{first: time.Now(), last: time.Now()}
 	for {
-		var send chan<- Update
-		var update Update
+		var send chan<- cluster.Update
+		var update cluster.Update
 		if pending != nil {
 			send, update = out, *pending
 		}
@@ -165,7 +157,7 @@ func (w *watcher) concerns(e fsnotify.Event) bool {
 
 // look reads what is there if it is something else than what counts. It gives nil where there is nothing to say, and goes on
 // waiting where something was written just now: a file that is written in steps may look complete after each of them.
-func (w *watcher) look(change *pause) *Update {
+func (w *watcher) look(change *pause) *cluster.Update {
 	w.looked = time.Now()
 	before, _ := w.sum()
 	if before == w.digest && w.told == "" && w.good != nil {
@@ -189,16 +181,16 @@ func (w *watcher) look(change *pause) *Update {
 }
 
 // result keeps what was read and gives what is to be told of it.
-func (w *watcher) result(s *cluster.Snapshot, err error, digest string) *Update {
+func (w *watcher) result(s *cluster.Snapshot, err error, digest string) *cluster.Update {
 	if err == nil {
 		w.good, w.digest, w.told = s, digest, ""
-		return &Update{Snapshot: s}
+		return &cluster.Update{Snapshot: s}
 	}
 	if err.Error() == w.told {
 		return nil
 	}
 	w.told = err.Error()
-	return &Update{Snapshot: w.good, Err: err}
+	return &cluster.Update{Snapshot: w.good, Err: err}
 }
 
 // sum watches everything that is read and gives its digest.

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
+
+	"sallyport.dev/sallyport/internal/cluster"
 )
 
 // policy is an object that is read strictly, as far as it was. Exactly one of network, cluster and own is set.
@@ -70,6 +73,10 @@ func (p *policy) takeNames(m *metav1.ObjectMeta) {
 			}
 			p.names.Annotations[k] = v
 		}
+	}
+	if v, ok := m.Annotations[cluster.EstablishedAnnotation]; ok && v != cluster.KeepEstablished && v != cluster.CutEstablished {
+		p.note("metadata.annotations."+cluster.EstablishedAnnotation, fmt.Sprintf("%s is %q, and may be %s or %s: connections that the policy ceases to allow are cut",
+			cluster.EstablishedAnnotation, v, cluster.KeepEstablished, cluster.CutEstablished))
 	}
 }
 
