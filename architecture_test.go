@@ -114,6 +114,11 @@ var arrows = []forbid{
 		"the kernel is given tables, and told which connections to cut: what that means is above it, and no program is run for it",
 	},
 	{
+		[]string{"internal/source/directory"},
+		[]string{module + "/internal/source/objects", module + "/internal/source/kube", module + "/internal/policy", module + "/internal/report"},
+		"a directory is watched: what is in its files is read by those who are given the word",
+	},
+	{
 		[]string{"internal/node"},
 		[]string{module + "/internal/policy", module + "/internal/eval", module + "/internal/layers", module + "/internal/kernel", module + "/internal/source/", module + "/internal/report", "os/exec"},
 		"the facts of a node are about interfaces and addresses: what policies mean and what the kernel holds is not theirs to know",

@@ -3,6 +3,7 @@ package directory
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -185,6 +186,7 @@ func TestLinks(t *testing.T) {
 	write("elsewhere/sub/f.yaml", policy("f"))
 	p.says("gets one more file", "b d e f")
 	link(".", filepath.Join(top, "v1/policies/circle"))
+	link(".", filepath.Join(top, "v1/policies/circle1"))
 	link("circle2", filepath.Join(top, "v1/policies/circle2"))
 	p.says("links in circles", "b d e f; circle2: too many")
 	p.must(os.Remove(filepath.Join(top, "v1/policies/circle2")))
@@ -225,6 +227,7 @@ func TestRelative(t *testing.T) {
 	p.says("a change", "b")
 	p.path = "."
 	p.must(os.WriteFile("c.yaml", []byte(policy("c")), 0o644))
+	p.must(os.Symlink("c.yaml", "link.yaml")) // on whose way the directory is once more, by another name
 	p.start()
 	p.says("the directory itself", "b c")
 	p.must(os.WriteFile("c.yaml", []byte(policy("d")), 0o644))
@@ -438,21 +441,31 @@ func TestDeaf(t *testing.T) {
 	p.says("a change", "b")
 }
 
-// TestLost: what was not heard is found all the same, in the end.
+// TestLost: what was not heard is found all the same: at once where it is known that something was lost, else in the end.
 func TestLost(t *testing.T) {
-	p := &place{t: t, path: filepath.Join(t.TempDir(), "d")}
-	p.write("d/a.yaml", policy("a"))
-	lossy := times{quiet: 10 * time.Millisecond, most: time.Second, again: 20 * time.Millisecond, deaf: time.Hour}
-	p.c = watch(t.Context(), p.path, p.read, lossy, func() (*fsnotify.Watcher, error) {
-		w, err := fsnotify.NewWatcher()
-		if err == nil {
-			w.Events = make(chan fsnotify.Event) // nothing comes of it
+	for _, c := range []struct {
+		what  string
+		again time.Duration
+		known bool
+	}{{"in the end", 20 * time.Millisecond, false}, {"at once", time.Hour, true}} {
+		p := &place{t: t, path: filepath.Join(t.TempDir(), "d")}
+		p.write("d/a.yaml", policy("a"))
+		lost := make(chan error, 1)
+		lossy := times{quiet: 10 * time.Millisecond, most: time.Second, again: c.again, deaf: time.Hour}
+		p.c = watch(t.Context(), p.path, p.read, lossy, func() (*fsnotify.Watcher, error) {
+			w, err := fsnotify.NewWatcher()
+			if err == nil {
+				w.Events, w.Errors = make(chan fsnotify.Event), lost // nothing else comes of it
+			}
+			return w, err
+		})
+		p.says("first", "a")
+		p.write("d/a.yaml", policy("b"))
+		if c.known {
+			lost <- fsnotify.ErrEventOverflow
 		}
-		return w, err
-	})
-	p.says("first", "a")
-	p.write("d/a.yaml", policy("b"))
-	p.says("a change", "b")
+		p.says(c.what, "b")
+	}
 }
 
 func TestPause(t *testing.T) {
@@ -497,6 +510,14 @@ func TestConcerns(t *testing.T) {
 
 // TestDigest: names and contents do not run into each other, and what cannot be opened makes no one wait.
 func TestDigest(t *testing.T) {
+	note := func(texts ...string) string {
+		x := tree{sum: sha256.New()}
+		x.note(texts...)
+		return string(x.sum.Sum(nil))
+	}
+	if note("a", "bc") == note("ab", "c") {
+		t.Error("texts run into each other")
+	}
 	seen := map[string]string{}
 	for _, c := range []map[string]string{
 		{}, {"a.yaml": ""}, {"a.yaml": "1"}, {"b.yaml": "1"}, {"a.yaml": "1", "b.yaml": ""}, {"a.yaml": "", "b.yaml": "1"}, {"a.yaml": "b.yaml1"}, {"d/a.yaml": "1"},
