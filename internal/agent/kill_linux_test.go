@@ -184,3 +184,60 @@ func TestKilled(t *testing.T) {
 		t.Error("something leaked, or was dropped, or too little was sent")
 	}
 }
+
+// TestPodStarts: pods that start talk before anybody has said anything about them, and no packet of theirs passes until the table knows
+// them; then all do.
+func TestPodStarts(t *testing.T) {
+	l := newLab(t)
+	a := l.pods["a"]
+	var server net.PacketConn
+	err := a.Do(func() (err error) {
+		server, err = net.ListenPacket("udp4", ":80")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Close() }()
+	l.start()
+	known := []string{"a"}
+	l.tell(known)
+	starts := 20
+	if os.Getenv("SALLYPORT_SOAK") != "" {
+		starts = 200
+	}
+	received := func(from netip.Addr, wait time.Duration) bool {
+		if err := server.SetReadDeadline(time.Now().Add(wait)); err != nil {
+			t.Fatal(err)
+		}
+		for buffer := make([]byte, 10); ; {
+			_, peer, err := server.ReadFrom(buffer)
+			if err != nil {
+				return false
+			}
+			if netip.MustParseAddrPort(peer.String()).Addr() == from {
+				return true
+			}
+		}
+	}
+	for i := range starts {
+		name := fmt.Sprintf("p%d", i)
+		pod := netnstest.Join(t, l.node, "veth-"+name, 10+i)
+		l.pods[name] = pod
+		var stop atomic.Bool
+		done := make(chan error, 1)
+		go func() {
+			_, err := flood(pod, a.IP4, 80, &stop)
+			done <- err
+		}()
+		early := received(pod.IP4, 20*time.Millisecond)
+		known = append(known, name)
+		l.tell(known)
+		if late := received(pod.IP4, long); early || !late {
+			t.Errorf("pod %d: a packet passed before: %v, and after: %v", i, early, late)
+		}
+		if stop.Store(true); <-done != nil {
+			t.Error("the pod could not send")
+		}
+	}
+}

@@ -33,15 +33,24 @@ func Routed(t testing.TB, links ...string) (router *netns.Namespace, ends []End)
 	err := router.Do(func() error {
 		return errors.Join(set("ipv4/ip_forward", "1"), set("ipv6/conf/all/forwarding", "1"), readyAtOnce())
 	})
-	for i, link := range links {
-		e := End{Namespace: New(t), Link: link, IP4: netip.AddrFrom4([4]byte{10, 0, byte(i + 1), 2}), IP6: netip.MustParseAddr(fmt.Sprintf("fd00:%d::2", i+1))}
-		err = errors.Join(err, connect(router, &e), router.Do(func() error { return ready(link) }), e.Do(func() error { return ready("eth0") }))
-		ends = append(ends, e)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i, link := range links {
+		ends = append(ends, Join(t, router, link, i+1))
+	}
 	return router, ends
+}
+
+// Join adds an end to a router. Its number, from 1 to 255, is in its addresses.
+func Join(t testing.TB, router *netns.Namespace, link string, number int) End {
+	t.Helper()
+	e := End{Namespace: New(t), Link: link, IP4: netip.AddrFrom4([4]byte{10, 0, byte(number), 2}), IP6: netip.MustParseAddr(fmt.Sprintf("fd00:%d::2", number))}
+	err := errors.Join(connect(router, &e), router.Do(func() error { return ready(link) }), e.Do(func() error { return ready("eth0") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }
 
 // connect puts a pair of interfaces between a router and an end, whose gateway is the address in front of its own.
@@ -96,7 +105,7 @@ func ready(name string) error {
 			return err
 		}
 		addrs, err := netlink.AddrList(link, netlink.FAMILY_V6)
-		if err != nil {
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // others come and go meanwhile
 			return err
 		}
 		own := slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return a.Scope == unix.RT_SCOPE_LINK && a.Flags&unix.IFA_F_TENTATIVE == 0 })
