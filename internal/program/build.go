@@ -53,6 +53,7 @@ type builder struct {
 	numbers map[string]int   // what is allowed, by its words
 	allowed []netset.PortSet // by number
 	words   []string         // by number
+	first   int              // how many there were in the beginning
 	tables  []*table
 	groups  map[string]*group // by key
 	locals  map[int]*local    // by pod
@@ -83,6 +84,7 @@ func build(m *policy.Model, n *Node) *builder {
 	for i := range s.Pods { // after all ends: each group asks about all of them once
 		b.join(i)
 	}
+	b.first = len(b.allowed)
 	return b
 }
 
