@@ -12,6 +12,7 @@ type Side struct {
 	Pod       int // its index in the Snapshot
 	Direction flow.Direction
 	Allowed   bool
+	Closed    bool // whatever policies say: another end has the address too, or no interface leads to the pod
 }
 
 // Allows says what the table does with the first packet of a connection, as the filter of the node sees it: of each end that is
@@ -24,18 +25,24 @@ func (l *Live) Allows(from, to netip.Addr, proto netset.Proto, port uint16, own 
 			near, far = to, from
 		}
 		for _, pod := range l.b.localAt[near] {
-			out = append(out, Side{pod, d, l.b.allows(pod, near, far, d, own(far)).Contains(proto, port)})
+			if l.b.closedTo(pod, near) {
+				out = append(out, Side{Pod: pod, Direction: d, Closed: true})
+				continue
+			}
+			out = append(out, Side{Pod: pod, Direction: d, Allowed: l.b.allows(pod, near, far, d, own(far)).Contains(proto, port)})
 		}
 	}
 	return out
 }
 
+// closedTo tells whether a pod here is closed at one of its addresses.
+func (b *builder) closedTo(pod int, near netip.Addr) bool {
+	return b.locals[pod].link == "" || len(b.owners[near]) > 1
+}
+
 // allows gives what a direction of a pod here lets through, from or to an address. node: it is the node's own.
 func (b *builder) allows(pod int, near, far netip.Addr, d flow.Direction, node bool) netset.PortSet {
 	o := b.locals[pod]
-	if o.link == "" || len(b.owners[near]) > 1 {
-		return netset.PortSet{}
-	}
 	f := flow.FamilyOf(near) - 1
 	if node {
 		n := o.g.nodes[d-1][f]
