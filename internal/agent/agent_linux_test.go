@@ -440,6 +440,24 @@ func TestClaimed(t *testing.T) {
 	}
 }
 
+// TestNodesAddress: a pod of which is said that it has the node's own address has no connection of the node cut.
+func TestNodesAddress(t *testing.T) {
+	l := newLab(t)
+	serve(t, l.world, 80)
+	l.start()
+	l.tell([]string{"a", "b"})
+	conn := connect(t, netnstest.End{Namespace: l.node}, "tcp", l.world.IP4, 80)
+	l.pods["c"] = netnstest.End{IP4: l.world.IP4.Prev(), IP6: l.pods["c"].IP6}
+	for range 2 {
+		for _, pods := range [][]string{{"a", "b", "c"}, {"a", "b"}} {
+			l.tell(pods, only("c", "b", "", 80))
+			if !talks(conn, long) {
+				t.Fatalf("it is over with the pods %s", pods)
+			}
+		}
+	}
+}
+
 // TestSpoofed: what comes from a pod with another's address goes nowhere.
 func TestSpoofed(t *testing.T) {
 	l := newLab(t)

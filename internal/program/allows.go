@@ -16,13 +16,17 @@ type Side struct {
 }
 
 // Allows says what the table does with the first packet of a connection, as the filter of the node sees it: of each end that is
-// a pod here. Nothing is said of other ends. own tells which addresses are the node's.
+// a pod here. Nothing is said of other ends. own tells which addresses are the node's: what has one of those comes from the node or
+// to it, whatever pod says that it has the address too.
 func (l *Live) Allows(from, to netip.Addr, proto netset.Proto, port uint16, own func(netip.Addr) bool) []Side {
 	var out []Side
 	for _, d := range flow.Directions {
 		near, far := from, to
 		if d == flow.Ingress {
 			near, far = to, from
+		}
+		if near.IsLoopback() || own(near) && !(near.Is6() && near.IsLinkLocalUnicast()) { // of those each link has its own
+			continue
 		}
 		for _, pod := range l.b.localAt[near] {
 			if l.b.closedTo(pod, near) {
