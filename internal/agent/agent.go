@@ -370,7 +370,7 @@ func (a *agent) heal(everything bool) {
 	if len(found) > 0 || everything {
 		a.doubt, a.now = true, true
 	}
-	if err != nil || a.doubt && a.now {
+	if len(found) > 0 || everything || err != nil {
 		a.enforce()
 	}
 }

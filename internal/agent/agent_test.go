@@ -14,23 +14,25 @@ import (
 	"sallyport.dev/sallyport/internal/kernel"
 )
 
-// TestWatchesAnew: where the socket breaks that tells of the node's changes, there is another attempt, and not one after the other.
+// TestWatchesAnew: where the socket breaks that tells of the node's changes, there is another attempt, each after a longer pause, whatever
+// else is to be done.
 func TestWatchesAnew(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	ended := make(chan struct{})
 	close(ended)
 	calls := 0
-	a := &agent{Config: Config{Log: slog.New(slog.DiscardHandler)}, table: &kernel.Table{}, said: &cluster.Snapshot{}, changes: ended, retry: time.NewTimer(time.Hour), next: time.NewTimer(time.Hour)}
+	a := &agent{Config: Config{Log: slog.New(slog.DiscardHandler)}, table: &kernel.Table{}, said: &cluster.Snapshot{}, changes: ended,
+		doubt: true, now: true, retry: time.NewTimer(time.Hour), next: time.NewTimer(time.Hour)}
 	begun := time.Now()
 	a.watch = func() (<-chan struct{}, error) {
-		if calls++; calls == 3 {
+		if calls++; calls == 4 {
 			cancel()
 		}
 		return nil, errors.New("no")
 	}
 	a.loop(ctx)
-	if d := time.Since(begun); calls != 3 || d < retryFirst {
+	if d := time.Since(begun); calls != 4 || d < 7*retryFirst {
 		t.Errorf("%d attempts in %v", calls, d)
 	}
 }
