@@ -8,6 +8,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/layers"
+	"sallyport.dev/sallyport/internal/names"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -120,7 +121,7 @@ func (b *builder) program() *Program {
 		o := &b.m.Snapshot().Pods[pod]
 		for _, addr := range o.Addrs {
 			if len(b.owners[addr]) > 1 && b.locals[pod].link != "" {
-				p.Notes = append(p.Notes, fmt.Sprintf("%s of pod %s/%s is closed: another pod or node has the address too", addr, o.Namespace, o.Name))
+				p.Notes = append(p.Notes, fmt.Sprintf("%s of pod %s/%s is closed: another pod or node has the address too", addr, names.Safe(o.Namespace), names.Safe(o.Name)))
 			}
 		}
 	}

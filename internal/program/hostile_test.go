@@ -64,6 +64,17 @@ func TestOwnConnectionsOfTheNode(t *testing.T) {
 	}
 }
 
+// TestNotesAreSafe: a note says no name as it is that could mislead who reads it.
+func TestNotesAreSafe(t *testing.T) {
+	e := example(t)
+	i := slices.IndexFunc(e.s.Pods, func(p pod) bool { return p.Name == "db" })
+	e.s.Pods[i].Name, e.s.Pods[i].Addrs = "db\n\u202e", []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	notes := program.New(policy.Compile(e.s, policy.Options{}), e.n).Notes
+	if len(notes) != 1 || !strings.Contains(notes[0], `db\n\u202e`) {
+		t.Errorf("%q", notes)
+	}
+}
+
 // TestMetadataOnTheNode: a metadata address that something on the node serves is one all the same (S27).
 func TestMetadataOnTheNode(t *testing.T) {
 	e := example(t)
