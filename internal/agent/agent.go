@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -44,21 +43,25 @@ const (
 // agent is what Run knows.
 type agent struct {
 	Config
-	table *kernel.Table
-	cuts  *conntrack.Socket
+	table   *kernel.Table
+	cuts    *conntrack.Socket
+	watch   func() (<-chan struct{}, error)
+	changes <-chan struct{} // of the node; nil where the watch has ended
 
-	snap   *cluster.Snapshot // the last one that could be read
+	said   *cluster.Snapshot // the last one that could be read
+	snap   *cluster.Snapshot // the one that live follows
 	live   *program.Live
 	whole  bool // the next write is not a difference to what live gave last
 	facts  *node.Facts
 	unseen bool // the kernel knows nothing of connections that are older than the table
 	pods   map[netip.Addr]string
-	gone   map[netip.Addr]bool // addresses that a pod here had and has not any more: its connections have to go
-	doubt  bool                // connections have to be looked at,
-	now    bool                // at once
-	next   *time.Timer         // when that is to be, otherwise
-	cutAt  time.Time           // when they were looked at last,
-	took   time.Duration       // and how long that took
+	gone   map[netip.Addr]bool    // addresses that a pod here had and has not any more: its connections have to go
+	ended  []conntrack.Connection // those that were cut for that, until they are forgotten
+	doubt  bool                   // connections have to be looked at,
+	now    bool                   // at once
+	next   *time.Timer            // when that is to be, otherwise
+	cutAt  time.Time              // when they were looked at last,
+	took   time.Duration          // and how long that took
 	retry  *time.Timer
 	pause  time.Duration   // before the next attempt
 	hold   map[string]bool // warnings that hold,
@@ -84,11 +87,11 @@ func Run(ctx context.Context, c Config) (err error) {
 	if a.unseen, err = unseen(c.Namespace); err != nil {
 		return err
 	}
-	changes, err := node.Watch(ctx, c.Namespace)
-	if err != nil {
-		return fmt.Errorf("watch interfaces and routes: %w", err)
+	a.watch = func() (<-chan struct{}, error) { return node.Watch(ctx, c.Namespace) }
+	if a.changes, err = a.watch(); err != nil {
+		return err
 	}
-	a.loop(ctx, changes)
+	a.loop(ctx)
 	return nil
 }
 
@@ -108,7 +111,7 @@ func unseen(namespace int) (bool, error) {
 	return true, err
 }
 
-func (a *agent) loop(ctx context.Context, changes <-chan struct{}) {
+func (a *agent) loop(ctx context.Context) {
 	look, compare := time.NewTicker(lookEvery), time.NewTicker(compareEvery)
 	known := time.NewTimer(unseenFor)
 	defer known.Stop()
@@ -127,7 +130,10 @@ func (a *agent) loop(ctx context.Context, changes <-chan struct{}) {
 				continue
 			}
 			a.follow(u)
-		case <-changes:
+		case _, ok := <-a.changes:
+			if !ok {
+				a.changes = nil
+			}
 			a.enforce()
 		case <-a.retry.C:
 			a.enforce()
@@ -158,21 +164,22 @@ func (a *agent) follow(u cluster.Update) {
 		a.Log.Info("the source can be read again")
 		a.failed = ""
 	}
-	a.bring(u.Snapshot)
+	a.said = u.Snapshot
+	a.bringPods(u.Snapshot)
 	a.enforce()
 }
 
-// bring leads the model to a Snapshot: pods and NetworkPolicies one by one, everything else by beginning anew.
+// bring leads the model to a Snapshot: pods and NetworkPolicies one by one, everything else by beginning anew, and so where too much is
+// kept of what is gone.
 func (a *agent) bring(s *cluster.Snapshot) {
 	before := a.snap
 	a.snap = s
-	a.bringPods(s)
 	if before == nil {
 		a.begin()
 		return
 	}
 	c := cluster.Compare(before, s)
-	if c.Else {
+	if c.Else || a.live.Outgrown() {
 		a.begin()
 		return
 	}
@@ -199,34 +206,38 @@ func (a *agent) begin() {
 	a.whole, a.doubt, a.now = true, true, true
 }
 
-// bringPods notes which addresses the pods here have, and which one is not that pod's any more.
+// bringPods notes which addresses the pods here have, and which one is not that pod's any more. While several have one it is closed, and
+// stays with the pod that had it alone.
 func (a *agent) bringPods(s *cluster.Snapshot) {
 	now := map[netip.Addr]string{}
 	for i := range s.Pods {
 		if p := &s.Pods[i]; p.NodeName == a.Node && !p.HostNetwork && !p.Template {
 			for _, addr := range p.Addrs {
+				if _, several := now[addr]; several {
+					now[addr] = ""
+					continue
+				}
 				now[addr] = p.Namespace + "/" + p.Name
 			}
 		}
 	}
 	for addr, name := range a.pods {
-		if now[addr] != name {
+		switch has, ok := now[addr]; {
+		case ok && has == "":
+			now[addr] = name
+		case has != name:
 			a.gone[addr] = true
 		}
 	}
 	a.pods = now
 }
 
-// enforce brings the kernel to what the model and the node say now.
+// enforce brings the kernel to what the source and the node say now.
 func (a *agent) enforce() {
-	if a.live == nil {
+	if a.said == nil {
 		return
 	}
-	err := a.lookAtNode()
-	if err == nil {
-		err = a.write()
-	}
-	if err != nil {
+	if err := a.try(); err != nil {
 		a.pause = min(max(2*a.pause, retryFirst), retryMost)
 		a.Log.Error("the kernel cannot be brought to what policies say: what it has stays in force", "error", err, "again after", a.pause)
 		a.retry.Reset(a.pause)
@@ -240,25 +251,44 @@ func (a *agent) enforce() {
 	}
 }
 
-// lookAtNode reads interfaces, addresses and routes, and says once what is missing.
-func (a *agent) lookAtNode() error {
+// try does so. The model moves on only where nothing can fail between that and the kernel's turn: what the kernel was brought to last
+// shares its memory with the model, and is what a foreign change is compared with.
+func (a *agent) try() (err error) {
+	if a.changes == nil {
+		if a.changes, err = a.watch(); err != nil {
+			return err
+		}
+	}
 	facts, err := node.Read(a.Namespace)
 	if err != nil {
 		return err
 	}
-	n, warnings := facts.Node(a.live.Model().Snapshot(), a.Node, a.Uplinks)
-	a.facts, n.Unseen = facts, a.unseen
+	a.facts = facts
+	if err := a.end(); err != nil {
+		return err
+	}
+	if a.said != a.snap {
+		a.bring(a.said)
+	}
+	a.lookAtNode()
+	return a.write()
+}
+
+// lookAtNode says what the facts of the node come to, and once what is missing.
+func (a *agent) lookAtNode() {
+	n, warnings := a.facts.Node(a.live.Model().Snapshot(), a.Node, a.Uplinks)
+	n.Unseen = a.unseen
 	a.live.SetNode(n)
 	a.hold = map[string]bool{}
 	for _, w := range warnings {
 		a.warn(w)
 	}
-	return nil
 }
 
 // warn says what is amiss, once as long as it is.
 func (a *agent) warn(text string) {
 	if a.hold[text] = true; !a.warned[text] {
+		a.warned[text] = true
 		a.Log.Warn(text)
 	}
 }
@@ -268,20 +298,13 @@ func (a *agent) settled() {
 	for w := range a.warned {
 		if !a.hold[w] {
 			a.Log.Info("no more", "warning", w)
+			delete(a.warned, w)
 		}
 	}
-	a.warned = a.hold
 }
 
-// write applies the table, and cuts the connections that it does not allow any more. Those of pods that are gone are cut first:
-// another pod may have their address, and the table is about to let it speak.
+// write applies the table, and cuts the connections that it does not allow any more.
 func (a *agent) write() error {
-	if len(a.gone) > 0 {
-		if err := a.cut(); err != nil {
-			return err
-		}
-		clear(a.gone)
-	}
 	begun := time.Now()
 	p, d := a.live.Take()
 	var change kernel.Change
@@ -303,6 +326,9 @@ func (a *agent) write() error {
 	}
 	for _, note := range p.Notes {
 		a.warn(note)
+	}
+	if err := a.forget(); err != nil {
+		return err
 	}
 	return a.settle()
 }
@@ -328,15 +354,23 @@ func (a *agent) settle() error {
 	return nil
 }
 
-// heal undoes what others did to the table.
+// heal undoes what others did to the table. Connections that began while it was not there, or was another, were decided by nobody.
 func (a *agent) heal(everything bool) {
 	found, err := a.table.Heal(everything)
 	for _, what := range found {
-		a.Log.Warn("somebody else changed the table, and it was written anew", "found", what)
+		a.Log.Warn("somebody else changed the table", "found", what)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		a.Log.Error("look at the table", "error", err)
 		a.whole = true
+	case len(found) > 0:
+		a.Log.Info("the table was written anew")
+	}
+	if len(found) > 0 || everything {
+		a.doubt, a.now = true, true
+	}
+	if len(found) > 0 || everything || err != nil {
 		a.enforce()
 	}
 }

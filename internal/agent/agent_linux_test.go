@@ -42,6 +42,7 @@ type lab struct {
 	applied chan *cluster.Snapshot
 	stop    func() error
 	log     *strings.Builder
+	unowned bool // the kernel lets others change the table, as before Linux 6.9
 }
 
 // newLab makes the pods a, b and c.
@@ -63,6 +64,7 @@ func (l *lab) start() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	f.Owner = f.Owner && !l.unowned
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
@@ -216,6 +218,16 @@ func talks(c net.Conn, wait time.Duration) bool {
 	}
 	_, err := io.ReadFull(c, make([]byte, 5))
 	return err == nil
+}
+
+// over waits until a connection carries nothing any more.
+func over(t *testing.T, c net.Conn) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); talks(c, short); {
+		if time.Now().After(end) {
+			t.Fatalf("the connection to %s goes on", c.RemoteAddr())
+		}
+	}
 }
 
 // expect asks whether an end reaches a port of a pod, by both protocols and families.
@@ -383,19 +395,66 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestAddressOfAnother: a pod that gets the address of one that is gone does not get its connections.
+// TestAddressOfAnother: a pod that gets the address of one that is gone does not get its connections, then or later, although policies
+// allow the same to it.
 func TestAddressOfAnother(t *testing.T) {
 	l := newLab(t)
 	a, b := l.pods["a"], l.pods["b"]
 	serve(t, a, 80)
 	l.start()
 	l.tell([]string{"a", "b"}, only("a", "b", "", 80))
-	connect(t, b, "udp", a.IP4, 80)
+	old := []net.Conn{connect(t, b, "tcp", a.IP4, 80), connect(t, b, "tcp", a.IP6, 80)}
 	l.pods["aa"] = a // another pod with the same labels, address and interface
 	l.tell([]string{"aa", "b"}, only("a", "b", "", 80))
-	connect(t, b, "udp", a.IP4, 80)
-	if !strings.Contains(l.log.String(), "cut=1") {
-		t.Errorf("the connection of the old pod was not cut: %s", l.log)
+	for _, network := range []string{"tcp", "udp"} {
+		connect(t, b, network, a.IP4, 80)
+	}
+	l.tell([]string{"aa", "b"}, only("a", "b", "", 80, 81))
+	l.tell([]string{"aa", "b"})
+	for _, c := range old {
+		if talks(c, 3*short) { // TCP tries again
+			t.Errorf("the connection to %s goes on with another pod", c.RemoteAddr())
+		}
+	}
+}
+
+// TestClaimed: who says that a pod has another's address closes both, and when he says so no more the connections of the other go on.
+func TestClaimed(t *testing.T) {
+	l := newLab(t)
+	a, b := l.pods["a"], l.pods["b"]
+	serve(t, a, 80)
+	l.start()
+	keep := only("a", "c", ", annotations: {sallyport.dev/established: keep}", 80)
+	l.tell([]string{"a", "b"})
+	conn := connect(t, b, "tcp", a.IP4, 80)
+	l.tell([]string{"a", "b"}, keep)
+	if !talks(conn, long) {
+		t.Error("the policy keeps established connections, and this one was cut")
+	}
+	l.pods["a2"] = netnstest.End{IP4: a.IP4, IP6: a.IP6}
+	l.tell([]string{"a", "a2", "b"}, keep)
+	over(t, conn)
+	l.tell([]string{"a", "b"}, keep)
+	if !talks(conn, long) {
+		t.Error("only one pod has the address, and the connection is over")
+	}
+}
+
+// TestNodesAddress: a pod of which is said that it has the node's own address has no connection of the node cut.
+func TestNodesAddress(t *testing.T) {
+	l := newLab(t)
+	serve(t, l.world, 80)
+	l.start()
+	l.tell([]string{"a", "b"})
+	conn := connect(t, netnstest.End{Namespace: l.node}, "tcp", l.world.IP4, 80)
+	l.pods["c"] = netnstest.End{IP4: l.world.IP4.Prev(), IP6: l.pods["c"].IP6}
+	for range 2 {
+		for _, pods := range [][]string{{"a", "b", "c"}, {"a", "b"}} {
+			l.tell(pods, only("c", "b", "", 80))
+			if !talks(conn, long) {
+				t.Fatalf("it is over with the pods %s", pods)
+			}
+		}
 	}
 }
 
@@ -475,4 +534,29 @@ func TestHealed(t *testing.T) {
 		}
 	}
 	l.expect("after a flush", c, a, 80, false)
+}
+
+// TestOpenedMeanwhile: a connection that nobody decided, since somebody had removed the table, ends when that is undone.
+func TestOpenedMeanwhile(t *testing.T) {
+	l := newLab(t)
+	l.unowned = true
+	a, b, c := l.pods["a"], l.pods["b"], l.pods["c"]
+	serve(t, a, 80)
+	netnstest.Nft(t, l.node, "add table inet other; add chain inet other forward { type filter hook forward priority 0; }; add rule inet other forward ct state invalid drop")
+	connect(t, b, "udp", a.IP4, 80) // the kernel follows connections, as with kube-proxy
+	l.start()
+	l.tell([]string{"a", "b", "c"}, only("a", "b", "", 80))
+	stay := connect(t, b, "tcp", a.IP4, 80)
+	var conn net.Conn
+	for n := 0; conn == nil; n++ {
+		if n == 50 {
+			t.Fatal("the table is always written again before a connection begins")
+		}
+		netnstest.Nft(t, l.node, "delete table inet sallyport")
+		conn = dial(t, c, "tcp", a.IP4, 80, short)
+	}
+	over(t, conn)
+	if !talks(stay, long) {
+		t.Error("a connection that is allowed was cut")
+	}
 }

@@ -24,5 +24,8 @@ func (*Socket) Revoke(*Connection) (Outcome, error) { return 0, errElsewhere }
 // Restore fails.
 func (*Socket) Restore(*Connection) (Outcome, error) { return 0, errElsewhere }
 
+// Forget fails.
+func (*Socket) Forget(*Connection) error { return errElsewhere }
+
 // Close has nothing to do.
 func (*Socket) Close() error { return nil }

@@ -227,6 +227,43 @@ func TestRestore(t *testing.T) {
 	})
 }
 
+// TestForget: what was cut is over when its entry is forgotten, for TCP; of others the next packet is a new connection's. What was not cut
+// stays.
+func TestForget(t *testing.T) {
+	each(t, func(t *testing.T, first string) {
+		l := newLab(t)
+		l.allow(t, false, cutPort, besidePort)
+		list := l.couples(t, "TCP", "UDP")
+		all := l.connections(t, cutPort)
+		for _, c := range all {
+			if err := l.s.Forget(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(l.connections(t, cutPort)); n != len(all) {
+			t.Errorf("%d of %d connections are left, and none was cut", n, len(all))
+		}
+		l.cut(t)
+		for range 2 { // the second time there is none
+			for _, c := range all {
+				if err := l.s.Forget(c); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if n := len(l.connections(t, cutPort)); n != 0 {
+			t.Errorf("%d connections are left", n)
+		}
+		for _, c := range list {
+			if from, _ := c.cut.side(first); from.RemoteAddr().Network() == "tcp" {
+				c.silent(t, first)
+			} else {
+				c.cut.passes(t, "client")
+			}
+		}
+	})
+}
+
 // resumes tells that a connection goes on, and that what TCP said in vain arrives.
 func (p *pair) resumes(t testing.TB, first string) {
 	t.Helper()

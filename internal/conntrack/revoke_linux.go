@@ -93,6 +93,19 @@ func (s *Socket) Restore(c *Connection) (Outcome, error) {
 	return Done, nil
 }
 
+// Forget deletes the entry of a connection that was cut, and of no other. TCP stays over where the table has no place for what the
+// kernel does not know; of others the next packet is decided as of a new connection.
+func (s *Socket) Forget(c *Connection) error {
+	now, err := s.get(c)
+	if err == nil && now.Revoked && now.same(&c.entry) {
+		err = s.remove(c, &now.entry)
+	}
+	if err = absent(err); err != nil {
+		return fmt.Errorf("forget %s: %w", c, err)
+	}
+	return nil
+}
+
 // same tells whether an entry is of the connection that another one was of. The kernel finds entries by one direction; whether it
 // found the one that is meant shows in the other. It is as well where the ends found each other again the other way round.
 func (e *entry) same(was *entry) bool {

@@ -23,6 +23,8 @@ type Live struct {
 	// fixed are the sets whose namespace is given, by it; open are all others.
 	fixed map[string][]int
 	open  []int
+	// first is how many classes and sets there were in the beginning.
+	first int
 }
 
 type podName struct {
@@ -52,8 +54,15 @@ func NewLive(s *cluster.Snapshot, opts Options) *Live {
 		l.wide = append(l.wide, p)
 	}
 	l.indexSets(0)
+	l.first = l.size()
 	return l
 }
+
+func (l *Live) size() int { return len(l.c.m.classes) + len(l.c.m.sets) }
+
+// Outgrown tells whether it is time to begin anew: classes without pods and sets that no rule names are kept, and there are more than
+// twice as many as in the beginning.
+func (l *Live) Outgrown() bool { return l.size() > 2*l.first+1_000 }
 
 // Model is what the policies say now. It changes with the Live.
 func (l *Live) Model() *Model { return l.c.m }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"sallyport.dev/sallyport/bench"
@@ -33,7 +34,7 @@ func described(m *policy.Model, pod int) string {
 			}
 		}
 		for _, p := range s.Policies {
-			fmt.Fprintf(&w, "%v %v %v\n", d, p.Ref, m.Policies()[p.Number()] == p)
+			fmt.Fprintf(&w, "%v %v %v %v\n", d, p.Ref, p.KeepsEstablished, m.Policies()[p.Number()] == p)
 			for i := range p.Rules(d) {
 				fmt.Fprintf(&w, "  %+v\n", p.Rules(d)[i].Ports)
 			}
@@ -72,7 +73,7 @@ func used(m *policy.Model, set int32) bool {
 // TestLive: whichever pods and policies came and went before, a Live says what Compile says.
 func TestLive(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		a := world.Cases(1).Draw(rt, "from")
+		a := world.UnevaluatedCases(1).Draw(rt, "from")
 		from, to := a.World.Snapshot(), *a.World.Snapshot()
 		other := world.Cases(1).Draw(rt, "to").World.Snapshot()
 		to.Pods, to.NetworkPolicies = other.Pods, other.NetworkPolicies
@@ -137,6 +138,12 @@ func steps(from, to *cluster.Snapshot) []step {
 		other := p
 		other.Labels = map[string]string{"passing": "by"}
 		add("change and set back "+p.String(), func(l *policy.Live) { l.SetPod(other); l.SetPod(p) })
+		host := p
+		host.HostNetwork = !p.HostNetwork
+		add("share the node's network and do not "+p.String(), func(l *policy.Live) { l.SetPod(host); l.SetPod(p) })
+		elsewhere := p
+		elsewhere.Namespace = "passing"
+		add("come and go in another namespace "+p.String(), func(l *policy.Live) { l.SetPod(elsewhere); l.RemovePod(&elsewhere) })
 	}
 	for i := range from.NetworkPolicies {
 		np := from.NetworkPolicies[i]
@@ -149,6 +156,10 @@ func steps(from, to *cluster.Snapshot) []step {
 	for i := range to.NetworkPolicies {
 		np := to.NetworkPolicies[i]
 		add("set "+np.Object.Name, func(l *policy.Live) { l.SetNetworkPolicy(np) })
+		kept := np
+		kept.Object = np.Object.DeepCopy()
+		kept.Object.Annotations, kept.Object.Spec.PodSelector = map[string]string{cluster.EstablishedAnnotation: cluster.KeepEstablished}, metav1.LabelSelector{}
+		add("change and set back "+np.Object.Name, func(l *policy.Live) { l.SetNetworkPolicy(kept); l.SetNetworkPolicy(np) })
 		add("remove and set "+np.Object.Name, func(l *policy.Live) {
 			l.RemoveNetworkPolicy(np.Object.Namespace, np.Object.Name)
 			l.SetNetworkPolicy(np)

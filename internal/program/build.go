@@ -8,6 +8,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/flow"
 	"sallyport.dev/sallyport/internal/layers"
+	"sallyport.dev/sallyport/internal/names"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/policy"
 )
@@ -53,6 +54,7 @@ type builder struct {
 	numbers map[string]int   // what is allowed, by its words
 	allowed []netset.PortSet // by number
 	words   []string         // by number
+	first   int              // how many there were in the beginning
 	tables  []*table
 	groups  map[string]*group // by key
 	locals  map[int]*local    // by pod
@@ -83,6 +85,7 @@ func build(m *policy.Model, n *Node) *builder {
 	for i := range s.Pods { // after all ends: each group asks about all of them once
 		b.join(i)
 	}
+	b.first = len(b.allowed)
 	return b
 }
 
@@ -118,7 +121,7 @@ func (b *builder) program() *Program {
 		o := &b.m.Snapshot().Pods[pod]
 		for _, addr := range o.Addrs {
 			if len(b.owners[addr]) > 1 && b.locals[pod].link != "" {
-				p.Notes = append(p.Notes, fmt.Sprintf("%s of pod %s/%s is closed: another pod or node has the address too", addr, o.Namespace, o.Name))
+				p.Notes = append(p.Notes, fmt.Sprintf("%s of pod %s/%s is closed: another pod or node has the address too", addr, names.Safe(o.Namespace), names.Safe(o.Name)))
 			}
 		}
 	}

@@ -47,6 +47,34 @@ func TestOwnAddressOfTheNode(t *testing.T) {
 	}
 }
 
+// TestOwnConnectionsOfTheNode: such a pod does not have the node's own connections cut either.
+func TestOwnConnectionsOfTheNode(t *testing.T) {
+	for _, addr := range []string{"192.0.2.1", "127.0.0.1"} {
+		e, a, b := example(t), netip.MustParseAddr(addr), netip.MustParseAddr("192.0.2.1")
+		i := slices.IndexFunc(e.s.Pods, func(p pod) bool { return p.Name == "db" })
+		e.s.Pods[i].Addrs = []netip.Addr{a}
+		l := program.NewLive(policy.NewLive(e.s, policy.Options{}), e.n)
+		own := func(x netip.Addr) bool { return x == b }
+		world := netip.MustParseAddr("203.0.113.9")
+		for _, ends := range [][2]netip.Addr{{a, a}, {a, b}, {b, a}, {a, world}, {world, a}} {
+			if sides := l.Allows(ends[0], ends[1], netset.TCP, 6443, own); len(sides) > 0 {
+				t.Errorf("from %s to %s: %+v", ends[0], ends[1], sides)
+			}
+		}
+	}
+}
+
+// TestNotesAreSafe: a note says no name as it is that could mislead who reads it.
+func TestNotesAreSafe(t *testing.T) {
+	e := example(t)
+	i := slices.IndexFunc(e.s.Pods, func(p pod) bool { return p.Name == "db" })
+	e.s.Pods[i].Name, e.s.Pods[i].Addrs = "db\n\u202e", []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	notes := program.New(policy.Compile(e.s, policy.Options{}), e.n).Notes
+	if len(notes) != 1 || !strings.Contains(notes[0], `db\n\u202e`) {
+		t.Errorf("%q", notes)
+	}
+}
+
 // TestMetadataOnTheNode: a metadata address that something on the node serves is one all the same (S27).
 func TestMetadataOnTheNode(t *testing.T) {
 	e := example(t)

@@ -100,6 +100,9 @@ func (l *Live) regroup(classes []int) {
 	}
 }
 
+// Outgrown tells whether it is time to begin anew, as too much is kept of pods and policies that are gone.
+func (l *Live) Outgrown() bool { return l.policies.Outgrown() || len(l.b.allowed) > 2*l.b.first+1_000 }
+
 // Node is the name of the node.
 func (l *Live) Node() string { return l.b.n.Name }
 

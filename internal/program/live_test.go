@@ -15,6 +15,7 @@ import (
 	"sallyport.dev/sallyport/bench"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/netset"
+	"sallyport.dev/sallyport/internal/oracle"
 	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/program"
@@ -39,15 +40,18 @@ func links(p *cluster.Pod) string {
 }
 
 func testLive(rt *rapid.T) {
-	a := world.Cases(1).Draw(rt, "from")
-	from, to := a.World.Snapshot(), *a.World.Snapshot()
-	if len(from.Nodes) == 0 {
+	w, o := drawWorld(rt)
+	from, to := w.Snapshot(), *w.Snapshot()
+	if len(from.Nodes) == 0 || o.NotEnforced {
 		return
 	}
-	other := world.Cases(1).Draw(rt, "to").World.Snapshot()
-	to.Pods, to.NetworkPolicies = other.Pods, other.NetworkPolicies
+	other, _ := drawWorld(rt)
+	to.Pods, to.NetworkPolicies = other.Snapshot().Pods, other.Snapshot().NetworkPolicies
+	moreAddrs(rt, from)
+	moreAddrs(rt, &to)
+	opts := policy.Options{Strict: o.Strict, PodCIDRs: o.PodCIDRs, BlockMetadata: o.BlockMetadata, Azure: o.Azure}
 	node := from.Nodes[0].Name
-	l := program.NewLive(policy.NewLive(from, policy.Options{}), nodeWith(from, node))
+	l := program.NewLive(policy.NewLive(from, opts), nodeWith(from, node))
 	seen := program.Program{}
 	check := func(when string) {
 		p, d := l.Take()
@@ -58,15 +62,105 @@ func testLive(rt *rapid.T) {
 		seen = *next
 	}
 	for _, s := range rapid.Permutation(steps(from, &to)).Draw(rt, "steps") {
-		if s.do(l); rapid.Bool().Draw(rt, "take") {
+		s.do(l)
+		if rapid.IntRange(0, 3).Draw(rt, "the node") == 0 {
+			l.SetNode(anotherNode(rt, l))
+		}
+		if rapid.Bool().Draw(rt, "take") {
 			check(s.what)
 		}
 	}
+	l.SetNode(nodeWith(l.Model().Snapshot(), node))
 	check("at the end")
-	m := policy.Compile(&to, policy.Options{})
+	m := policy.Compile(&to, opts)
 	want := program.New(m, nodeWith(&to, node))
 	if diff := cmp.Diff(want.Nft(), seen.Nft()); diff != "" {
 		rt.Fatalf("it is not what New makes: %s", diff)
+	}
+	p, _ := l.Take()
+	if diff := cmp.Diff(want.Notes, p.Notes); diff != "" {
+		rt.Fatalf("the notes are not those that New makes: %s", diff)
+	}
+	sameAllowed(rt, l, program.NewLive(policy.NewLive(&to, opts), nodeWith(&to, node)))
+}
+
+// drawWorld draws worlds of all kinds: where projected access policies count, and where something could not be read.
+func drawWorld(t *rapid.T) (world.World, oracle.Options) {
+	if rapid.IntRange(0, 3).Draw(t, "layers") == 0 {
+		c := world.LayeredCases(1).Draw(t, "world")
+		return c.World, c.Options
+	}
+	c := world.UnevaluatedCases(1).Draw(t, "world")
+	return c.World, c.Options
+}
+
+// someAddrs are addresses that pods, nodes and others have, and strange ones.
+var someAddrs = []string{"10.0.0.1", "10.0.1.1", "10.0.0.5", "10.1.0.1", "10.1.0.2", "fd00::a00:1", "fd00::a01:1", "169.254.169.254", "203.0.113.9", "127.0.0.1", "::1",
+	"0.0.0.0", "255.255.255.255", "fe80::1"}
+
+// moreAddrs gives some pods more addresses, of which others may have the same.
+func moreAddrs(t *rapid.T, s *cluster.Snapshot) {
+	for i := range s.Pods {
+		p := &s.Pods[i]
+		if p.Template || rapid.IntRange(0, 2).Draw(t, "more addresses") > 0 {
+			continue
+		}
+		for _, text := range rapid.SliceOfN(rapid.SampledFrom(someAddrs), 1, 3).Draw(t, "addresses") {
+			if a := netip.MustParseAddr(text); !slices.Contains(p.Addrs, a) {
+				p.Addrs = append(p.Addrs, a)
+			}
+		}
+	}
+}
+
+// anotherNode is one whose interfaces are others: pods have none, or one of another name, or share it.
+func anotherNode(t *rapid.T, l *program.Live) *program.Node {
+	n := nodeWith(l.Model().Snapshot(), l.Node())
+	n.Uplinks = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{uplink, "eth1", "veth-p1"}), 0, 3, rapid.ID).Draw(t, "uplinks")
+	n.Unseen = rapid.Bool().Draw(t, "unseen")
+	for _, i := range slices.Sorted(maps.Keys(n.Interface)) {
+		if link := rapid.SampledFrom([]string{"", "as it is", "bridge"}).Draw(t, "link"); link == "" {
+			delete(n.Interface, i)
+		} else if link == "bridge" {
+			n.Interface[i] = link
+		}
+	}
+	return n
+}
+
+// sameAllowed compares what two of them allow between addresses that somebody has, and others.
+func sameAllowed(t *rapid.T, got, want *program.Live) {
+	addrs := map[netip.Addr]bool{netip.MustParseAddr("192.0.2.1"): true, netip.MustParseAddr("2001:db8::1"): true}
+	for _, p := range want.Model().Snapshot().Pods {
+		for _, a := range p.Addrs {
+			addrs[a] = true
+		}
+	}
+	for _, n := range want.Model().Snapshot().Nodes {
+		for _, a := range n.Addrs {
+			addrs[a] = true
+		}
+	}
+	own := func(a netip.Addr) bool { return a.IsLoopback() }
+	words := func(l *program.Live, from, to netip.Addr, port uint16) []string {
+		var out []string
+		for _, s := range l.Allows(from, to, netset.TCP, port, own) {
+			out = append(out, fmt.Sprint(&l.Model().Snapshot().Pods[s.Pod], s.Direction, s.Allowed))
+		}
+		slices.Sort(out)
+		return out
+	}
+	for from := range addrs {
+		for to := range addrs {
+			for _, port := range []uint16{80, 8080} {
+				if from.Is4() != to.Is4() {
+					continue
+				}
+				if x, y := words(got, from, to, port), words(want, from, to, port); !slices.Equal(x, y) {
+					t.Fatalf("from %s to %s port %d: %v and not %v", from, to, port, x, y)
+				}
+			}
+		}
 	}
 }
 
@@ -182,6 +276,12 @@ func steps(from, to *cluster.Snapshot) []step {
 		other.Labels = map[string]string{"passing": "by"}
 		add("change and set back "+p.String(), func(l *program.Live) { set(l, other); set(l, p) })
 		add("remove and set "+p.String(), func(l *program.Live) { l.RemovePod(&p); set(l, p) })
+		moved := p
+		moved.NodeName, moved.Account, moved.Addrs = "n2", "another", append(slices.Clone(p.Addrs), netip.MustParseAddr("10.0.0.5"))
+		add("move and move back "+p.String(), func(l *program.Live) { set(l, moved); set(l, p) })
+		host := p
+		host.HostNetwork, host.Owner.Name = !p.HostNetwork, "another"
+		add("share the node's network and do not "+p.String(), func(l *program.Live) { set(l, host); set(l, p) })
 	}
 	for i := range from.NetworkPolicies {
 		o := from.NetworkPolicies[i].Object
@@ -301,6 +401,9 @@ func TestAllows(t *testing.T) {
 		for _, f := range slices.Concat(c.Flows, e.flows(c.Flows)) {
 			k, ok := e.packet(&f)
 			if !ok || !e.has(f.From) { // what comes with another's address is dropped by where it comes from
+				continue
+			}
+			if own(k.Src) && k.In != "" || own(k.Dst) && k.Out != "" { // no node takes that from a link, or sends it there
 				continue
 			}
 			want, path, err := e.p.Try(&k)
