@@ -2,8 +2,6 @@ package kernel_test
 
 import (
 	"net/netip"
-	"sallyport.dev/sallyport/internal/netns/netnstest"
-
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"sallyport.dev/sallyport/bench"
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/kernel"
+	"sallyport.dev/sallyport/internal/netns/netnstest"
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/program"
 )

@@ -1,8 +1,6 @@
 package kernel_test
 
 import (
-	"sallyport.dev/sallyport/internal/netns/netnstest"
-
 	"errors"
 	"fmt"
 	"iter"
@@ -18,6 +16,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/kernel"
 	"sallyport.dev/sallyport/internal/netns"
+	"sallyport.dev/sallyport/internal/netns/netnstest"
 	"sallyport.dev/sallyport/internal/program"
 )
 
@@ -354,7 +353,7 @@ func (b *busy) Send(m netlink.Message) (netlink.Message, error) {
 
 // TestChangedWhileRead: what is made or goes while the table is read is no error: it is read once more, and healed.
 func TestChangedWhileRead(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	for _, c := range []struct {
 		before       int
 		script, want string

@@ -1,8 +1,6 @@
 package kernel_test
 
 import (
-	"sallyport.dev/sallyport/internal/netns/netnstest"
-
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"sallyport.dev/sallyport/internal/kernel"
+	"sallyport.dev/sallyport/internal/netns/netnstest"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/program"
 )
@@ -45,7 +44,7 @@ func sample() *program.Program {
 
 // TestHeal: whatever somebody else does to the table is seen, said and undone; what they do to other tables is not.
 func TestHeal(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	ns, p := netnstest.New(t), sample()
 	table := open(t, ns, kernel.Features{})
 	apply(t, table, p)
@@ -97,7 +96,7 @@ func TestHeal(t *testing.T) {
 
 // TestApplyAfterOthers: a difference to a table that somebody else changed becomes one to what is there.
 func TestApplyAfterOthers(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	for _, script := range []string{"flush ruleset", "delete element inet sallyport ends { 10.0.0.2 }", "add element inet sallyport ends { 10.0.0.3 : return }"} {
 		ns, p := netnstest.New(t), sample()
 		table := open(t, ns, kernel.Features{})
@@ -115,7 +114,7 @@ func TestApplyAfterOthers(t *testing.T) {
 
 // TestOthersBeforeADifference: what somebody changed just before a difference is not taken for the agent's own.
 func TestOthersBeforeADifference(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	ns, p := netnstest.New(t), sample()
 	table := open(t, ns, kernel.Features{})
 	apply(t, table, p)
@@ -138,7 +137,7 @@ func TestOwner(t *testing.T) {
 	if !f.Owner {
 		t.Skip("this kernel's tables have no owners that they outlive (Linux 6.9)")
 	}
-	needNft(t)
+	netnstest.NeedNft(t)
 	ns, p := netnstest.New(t), sample()
 	table := open(t, ns, f)
 	apply(t, table, p)
@@ -187,7 +186,7 @@ func TestUninstall(t *testing.T) {
 
 // TestNftTools: what administrators do with a ruleset works with ours in it: list, list as JSON, watch, save and restore.
 func TestNftTools(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	for _, f := range []kernel.Features{{}, features(t)} {
 		ns, p := netnstest.New(t), sample()
 		table := open(t, ns, f)

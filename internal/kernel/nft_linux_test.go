@@ -1,10 +1,7 @@
 package kernel_test
 
 import (
-	"sallyport.dev/sallyport/internal/netns/netnstest"
-
 	"bytes"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -15,6 +12,7 @@ import (
 
 	"sallyport.dev/sallyport/internal/kernel"
 	"sallyport.dev/sallyport/internal/netns"
+	"sallyport.dev/sallyport/internal/netns/netnstest"
 )
 
 // nft runs the administrator's program in a namespace.
@@ -34,7 +32,7 @@ func nft(t rapid.TB, ns *netns.Namespace, script string, args ...string) string 
 
 // TestNftLoadsTheSame: what a program's words come to, loaded by nft, lists like what Apply wrote, and Read takes it for the same.
 func TestNftLoadsTheSame(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	a, b := netnstest.New(t), netnstest.New(t)
 	table := open(t, a, kernel.Features{})
 	rapid.Check(t, func(rt *rapid.T) {
@@ -46,17 +44,6 @@ func TestNftLoadsTheSame(t *testing.T) {
 		}
 		same(rt, b, p)
 	})
-}
-
-// needNft: nft is no part of Go, and so a machine may lack it; where these tests count it is installed.
-func needNft(t testing.TB) {
-	t.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("nft is missing: install nftables")
-		}
-		t.Skip("nft is not installed (package nftables): whether it lists the table like one of its own is not tested")
-	}
 }
 
 var lists = regexp.MustCompile(`(?s)elements = \{(.*?)\}`)

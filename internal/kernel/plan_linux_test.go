@@ -1,8 +1,6 @@
 package kernel_test
 
 import (
-	"sallyport.dev/sallyport/internal/netns/netnstest"
-
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport.dev/sallyport/internal/kernel"
+	"sallyport.dev/sallyport/internal/netns/netnstest"
 	"sallyport.dev/sallyport/internal/netset"
 	"sallyport.dev/sallyport/internal/program"
 )

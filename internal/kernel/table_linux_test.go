@@ -1,8 +1,6 @@
 package kernel_test
 
 import (
-	"sallyport.dev/sallyport/internal/netns/netnstest"
-
 	"fmt"
 	"net/netip"
 	"testing"
@@ -13,6 +11,7 @@ import (
 	"sallyport.dev/sallyport/internal/cluster"
 	"sallyport.dev/sallyport/internal/kernel"
 	"sallyport.dev/sallyport/internal/netns"
+	"sallyport.dev/sallyport/internal/netns/netnstest"
 	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/program"

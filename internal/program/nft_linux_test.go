@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport.dev/sallyport/bench"
+	"sallyport.dev/sallyport/internal/netns/netnstest"
 	"sallyport.dev/sallyport/internal/oracle/world"
 	"sallyport.dev/sallyport/internal/policy"
 	"sallyport.dev/sallyport/internal/program"
@@ -45,20 +46,9 @@ func nft(t testing.TB, script string) string {
 	return out.String()
 }
 
-// needNft: the program is not part of Go, and so a machine may lack it; where these tests count it is installed.
-func needNft(t testing.TB) {
-	t.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("nft is missing: install nftables")
-		}
-		t.Skip("nft is not installed (package nftables): whether it reads and prints the table is not tested")
-	}
-}
-
 // TestNftReadsAndPrints: nft takes every table, and what it lists it takes again and lists alike.
 func TestNftReadsAndPrints(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		c := world.Cases(1).Draw(rt, "case")
 		s := c.World.Snapshot()
@@ -71,7 +61,7 @@ func TestNftReadsAndPrints(t *testing.T) {
 
 // TestNftTakesALargeTable does the same with a node of a large cluster.
 func TestNftTakesALargeTable(t *testing.T) {
-	needNft(t)
+	netnstest.NeedNft(t)
 	workloads := 200
 	if !nftRoot() {
 		workloads = 20

@@ -119,8 +119,8 @@ func ready(name string) error {
 
 func gateway(a netip.Addr) error { return netlink.RouteAdd(&netlink.Route{Gw: a.AsSlice()}) }
 
-// Nft runs nft in a namespace with a script. It is no part of Go, and so a machine may lack it; where these tests count it is installed.
-func Nft(t testing.TB, n *netns.Namespace, script string) {
+// NeedNft skips a test where nft is not installed. It is no part of Go, and so a machine may lack it; where these tests count it is installed.
+func NeedNft(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("nft"); err != nil {
 		if os.Getenv("CI") != "" {
@@ -128,6 +128,12 @@ func Nft(t testing.TB, n *netns.Namespace, script string) {
 		}
 		t.Skip("nft is not installed (package nftables)")
 	}
+}
+
+// Nft runs nft in a namespace with a script.
+func Nft(t testing.TB, n *netns.Namespace, script string) {
+	t.Helper()
+	NeedNft(t)
 	err := n.Do(func() error {
 		c := exec.Command("nft", "-f", "-")
 		c.Stdin = strings.NewReader(script)
