@@ -135,7 +135,9 @@ const attempts = 5
 func ask(c conn, m netlink.Message, again func(), visit func(body []byte) error) error {
 	var err error
 	for range attempts {
-		if err = askOnce(c, m, visit); !errors.Is(err, errInterrupted) && !errors.Is(err, unix.EINTR) {
+		err = askOnce(c, m, visit)
+		var said *netlink.OpError // by the kernel; otherwise its answer is still to come, and the socket of no use
+		if !errors.Is(err, errInterrupted) && !(errors.Is(err, unix.EINTR) && errors.As(err, &said) && said.Sequence != 0) {
 			return err
 		}
 		again()
