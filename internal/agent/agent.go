@@ -155,7 +155,7 @@ func (a *agent) loop(ctx context.Context) {
 func (a *agent) follow(u cluster.Update) {
 	if u.Err != nil {
 		if a.failed != u.Err.Error() {
-			a.Log.Error("the source cannot be read, and what was read before stays in force", "error", u.Err)
+			a.Log.Error("the source cannot be read, and what is enforced stays in force", "error", u.Err)
 		}
 		a.failed = u.Err.Error()
 		return
@@ -320,7 +320,7 @@ func (a *agent) write() error {
 	if change.Words != "" {
 		a.doubt = true
 		if change.Instead != nil {
-			a.Log.Warn("the change alone could not be applied, and the whole table was written", "error", change.Instead)
+			a.Log.Warn("the change alone could not be applied, so the table was brought to it from what it had", "error", change.Instead)
 		}
 		a.Log.Info("applied", "what", change.Words, "whole table", change.Everything, "took", time.Since(begun).Round(time.Microsecond))
 	}
@@ -365,7 +365,7 @@ func (a *agent) heal(everything bool) {
 		a.Log.Error("look at the table", "error", err)
 		a.whole = true
 	case len(found) > 0:
-		a.Log.Info("the table was written anew")
+		a.Log.Info("the table is what it was again")
 	}
 	if len(found) > 0 || everything {
 		a.doubt, a.now = true, true

@@ -132,22 +132,13 @@ func every(list []conntrack.Connection, do func(*conntrack.Connection) error) er
 
 // over tells whether a connection has to end.
 func (a *agent) over(c *conntrack.Connection) bool {
-	proto := protoOf(c.Proto)
+	proto := program.ProtoOf(c.Proto)
 	for _, s := range a.live.Allows(c.Src, c.Dst, proto, c.Port, a.facts.Owns) {
 		if !s.Allowed && (s.Closed || !a.kept(&s, c, proto)) {
 			return true
 		}
 	}
 	return false
-}
-
-func protoOf(number uint8) netset.Proto {
-	for _, p := range []netset.Proto{netset.TCP, netset.UDP, netset.SCTP} {
-		if program.NumberOf(p) == number {
-			return p
-		}
-	}
-	return netset.Other
 }
 
 // kept tells whether those who wrote the policies that deny a connection want established ones to go on: the policy whose rule

@@ -104,6 +104,20 @@ func flood(from netnstest.End, to netip.Addr, port uint16, stop *atomic.Bool) (s
 	return sent, err
 }
 
+// listen hears the datagrams that come to an end.
+func listen(t *testing.T, e netnstest.End) (server net.PacketConn) {
+	t.Helper()
+	err := e.Do(func() (err error) {
+		server, err = net.ListenPacket("udp4", ":80")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server
+}
+
 // TestKilled: a thousand new connections a second, of an allowed and of a denied pair, while agents are killed, ended and started again:
 // nothing leaks and nothing is dropped wrongly.
 func TestKilled(t *testing.T) {
@@ -115,14 +129,7 @@ func TestKilled(t *testing.T) {
 	}
 	p := l.process(path)
 	var counts [2]atomic.Int64 // from b, which may, and from c, which may not
-	var server net.PacketConn
-	err := a.Do(func() (err error) {
-		server, err = net.ListenPacket("udp4", ":80")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := listen(t, a)
 	_ = server.(*net.UDPConn).SetReadBuffer(8 << 20) // so that nothing is lost here; how much it is matters little
 	received := make(chan struct{})
 	go func() {
@@ -190,15 +197,7 @@ func TestKilled(t *testing.T) {
 func TestPodStarts(t *testing.T) {
 	l := newLab(t)
 	a := l.pods["a"]
-	var server net.PacketConn
-	err := a.Do(func() (err error) {
-		server, err = net.ListenPacket("udp4", ":80")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.Close() }()
+	server := listen(t, a)
 	l.start()
 	known := []string{"a"}
 	l.tell(known)

@@ -57,7 +57,7 @@ func planOf(d *program.Delta, next *program.Program, capacity map[string]int) (p
 			continue // it is made with all its elements
 		}
 		o := sets[m.Set]
-		if room, bounded := capacity[o.name]; bounded && room > 0 && len(o.elements) > room {
+		if room := capacity[o.name]; room > 0 && len(o.elements) > room { // 0 is room for any number
 			return nil, false
 		}
 		p.move(o, m)

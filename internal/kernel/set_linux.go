@@ -299,8 +299,8 @@ func elementOf(k program.Key, r rawElement) (e program.Element, err error) {
 		if r.key[0] != r.end[0] {
 			return e, errors.New("a range over several protocols")
 		}
-		if e.Proto, err = protoOf(r.key[0]); err != nil {
-			return e, err
+		if e.Proto = program.ProtoOf(r.key[0]); e.Proto == netset.Other {
+			return e, fmt.Errorf("ports of the protocol %d", r.key[0])
 		}
 		e.Ports = netset.PortRange{First: binary.BigEndian.Uint16(r.key[4:]), Last: binary.BigEndian.Uint16(r.end[4:])}
 	case program.KeyProtocol, program.KeyICMPv6:
@@ -313,15 +313,6 @@ func elementOf(k program.Key, r rawElement) (e program.Element, err error) {
 }
 
 func nameOf(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }
-
-func protoOf(number byte) (netset.Proto, error) {
-	for _, p := range []netset.Proto{netset.TCP, netset.UDP, netset.SCTP} {
-		if program.NumberOf(p) == number {
-			return p, nil
-		}
-	}
-	return 0, fmt.Errorf("ports of the protocol %d", number)
-}
 
 // readVerdictData reads the data of an element of a map, or of an immediate.
 func readVerdictData(b []byte) (kind expr.VerdictKind, chain string, err error) {

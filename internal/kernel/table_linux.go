@@ -141,9 +141,6 @@ func (t *Table) bring(next *program.Program, instead error) (Change, error) {
 
 // adopt reads the table that is there, and takes it over; t.now stays nil where there is none, or one that no difference can make ours.
 func (t *Table) adopt() error {
-	if err := t.connect(); err != nil {
-		return err
-	}
 	s, err := readState(t.c)
 	switch {
 	case err != nil:

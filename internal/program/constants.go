@@ -21,6 +21,16 @@ func NumberOf(p netset.Proto) uint8 {
 	return map[netset.Proto]uint8{netset.TCP: 6, netset.UDP: 17, netset.SCTP: 132}[p]
 }
 
+// ProtoOf is the inverse of NumberOf; netset.Other for every protocol without ports.
+func ProtoOf(number uint8) netset.Proto {
+	for _, p := range []netset.Proto{netset.TCP, netset.UDP, netset.SCTP} {
+		if NumberOf(p) == number {
+			return p
+		}
+	}
+	return netset.Other
+}
+
 // constants makes those sets. The messages are the ones without which IPv6 does not work (S20). Advertisements of routers and
 // redirects are not among them: from an uplink they pass anyway, and from a pod they would be a way to bend the node's routes.
 // Packet too big is an error about a connection: from nobody's it tells nobody anything.
